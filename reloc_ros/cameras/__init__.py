@@ -1,0 +1,1 @@
+"""Camera models: pixels to unit rays and back."""

@@ -1,0 +1,1 @@
+"""Network definitions (torch): one definition serves training, ONNX and TensorRT."""

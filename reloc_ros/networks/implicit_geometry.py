@@ -1,0 +1,106 @@
+"""Implicit scene geometry: one image -> map points, ranges and weights on a coarse grid.
+
+Source: "Implicit Learning of Scene Geometry from Poses for Global Localization" (arXiv 2312.02029). The paper predicts
+global coordinates, depth and a weight for each cell. Ours differs where it is silent or where a panorama needs it:
+depth is the *range* along the unit ray of the cell, so that any camera with rays will do, and a top-down neck joins
+the encoder's strides so that each cell sees both its texture and the whole image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from reloc_ros.errors import ConfigError
+from reloc_ros.networks.encoders import STRIDES, create_encoder
+
+OUTPUT_NAMES = ("points_map", "range_m", "weights")
+# ImageNet statistics, so that torchvision's checkpoints see what they were trained on.
+_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Shape of the network.
+
+    Args:
+        encoder: key of `reloc_ros.networks.encoders.ENCODERS`.
+        encoder_checkpoint: local file with pre-trained weights, or None to train from scratch.
+        stride: pixels in a cell of the output grid, 8 or 16.
+        neck_channels: width of the joined feature map.
+        head_channels: width of the per-cell perceptron.
+    """
+
+    encoder: str = "patch_conv"
+    encoder_checkpoint: str | None = None
+    stride: int = 8
+    neck_channels: int = 128
+    head_channels: int = 256
+
+    def __post_init__(self) -> None:
+        if self.stride not in STRIDES[:2]:
+            raise ConfigError(f"network.stride is {self.stride}; choose one of {STRIDES[:2]}")
+
+
+class ImplicitGeometry(nn.Module):
+    """Encoder, top-down neck and per-cell head.
+
+    Args:
+        config: shape of the network.
+        centre_m: (3,) metres in the map; where points start from, the middle of what the cameras look at.
+        scale_m: metres; how far points spread round the centre.
+    """
+
+    def __init__(self, config: NetworkConfig, centre_m: Tensor, scale_m: float) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = create_encoder(config.encoder, config.encoder_checkpoint)
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(channels, config.neck_channels, 1) for channels in self.encoder.channels
+        )
+        self.smooth = nn.Conv2d(config.neck_channels, config.neck_channels, 3, padding=1)
+        self.head = nn.Sequential(
+            nn.Conv2d(config.neck_channels, config.head_channels, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(config.head_channels, config.head_channels, 1),
+            nn.ReLU(inplace=True),
+        )
+        self.predict = nn.Conv2d(config.head_channels, 5, 1)
+        # Every cell starts at the scene's centre, at a typical range, with weight one half.
+        nn.init.normal_(self.predict.weight, std=1e-3)
+        nn.init.zeros_(self.predict.bias)
+        self.register_buffer("centre_m", centre_m.reshape(3).float())
+        self.register_buffer("scale_m", torch.tensor(float(scale_m)))
+        self.register_buffer("mean", torch.tensor(_MEAN).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(_STD).reshape(1, 3, 1, 1))
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Return rows and columns of the output grid for an image of that size."""
+        return height // self.config.stride, width // self.config.stride
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict the two point clouds.
+
+        Args:
+            image: (B, H, W, 3), 0 to 255 (uint8, or float after photometric augmentation), RGB; H and W multiples
+                of 32.
+
+        Returns:
+            points_map (B, N, 3) metres, range_m (B, N) metres along the cell's unit ray, weights (B, N) in 0 to 1;
+            N cells, row by row.
+        """
+        x = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        maps = self.encoder(x)
+        joined = self.laterals[2](maps[2])
+        for level in (1, 0) if self.config.stride == STRIDES[0] else (1,):
+            lateral = self.laterals[level](maps[level])
+            joined = lateral + nn.functional.interpolate(joined, size=lateral.shape[2:], mode="nearest")
+        features = torch.relu(self.smooth(joined))
+        predicted = self.predict(self.head(features)).float().flatten(2).transpose(1, 2)
+        points_map = self.centre_m + self.scale_m * predicted[..., :3]
+        # exp keeps the range positive; the clamp keeps early half-precision steps finite.
+        range_m = self.scale_m * torch.exp(predicted[..., 3].clamp(-6.0, 4.0))
+        return points_map, range_m, torch.sigmoid(predicted[..., 4])

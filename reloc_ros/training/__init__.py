@@ -1,0 +1,1 @@
+"""Training (torch): losses, augmentation, the loop, checkpoints."""
