@@ -27,6 +27,7 @@ class Reason(str, Enum):
     PREPARE_FAILED = "prepare_failed"
     INFERENCE_FAILED = "inference_failed"
     SOLVE_FAILED = "solve_failed"
+    GATE_FAILED = "gate_failed"
     DEGENERATE = "degenerate"
     TOO_FEW_INLIERS = "too_few_inliers"
     TOO_UNCERTAIN = "too_uncertain"

@@ -1,0 +1,195 @@
+"""What `manifest.yaml` says: a strict schema, the same for every method.
+
+Read strictly: an unknown key, a missing key, a value of the wrong type or out of range, and a schema newer than this
+program are errors. `models/README.md` explains each field to people.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reloc_ros.bundle.strict import read_dataclass, to_plain
+from reloc_ros.errors import BundleError
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.yaml"
+MODEL_NAME = "model.onnx"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# Names stay inside the bundle: no separators, no hidden files, no "..".
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """The image tensor of the network: (1, height, width, 3).
+
+    Colour order, layout and type have one supported value each; they are written down so that a reader of the file
+    need not guess, and checked so that a file that means something else is refused.
+    """
+
+    name: str = "image"
+    width: int
+    height: int
+    channels: str = "rgb"
+    layout: str = "NHWC"
+    dtype: str = "uint8"
+
+    def __post_init__(self) -> None:
+        _require(self.width > 0 and self.height > 0, f"input is {self.width}x{self.height} px, expected positive sizes")
+        found = (self.channels, self.layout, self.dtype)
+        _require(found == ("rgb", "NHWC", "uint8"), f"input is {found}, supported is ('rgb', 'NHWC', 'uint8')")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of the tensor: batch of one, rows, columns, colours."""
+        return (1, self.height, self.width, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraAssumption:
+    """The cameras the network can serve.
+
+    Args:
+        model: name in the camera table.
+        horizontal_fov_deg_min: smallest horizontal field of view of the image given to the network (after the crop).
+        horizontal_fov_deg_max: largest one.
+    """
+
+    model: str
+    horizontal_fov_deg_min: float
+    horizontal_fov_deg_max: float
+
+    def __post_init__(self) -> None:
+        low, high = self.horizontal_fov_deg_min, self.horizontal_fov_deg_max
+        _require(0.0 <= low <= high <= 360.0, f"camera field of view is {low}..{high} deg, expected 0 <= min <= max <= 360")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapBounds:
+    """Axis-aligned box round the training camera positions, metres in the map frame."""
+
+    min_m: tuple[float, float, float]
+    max_m: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        ordered = all(low <= high for low, high in zip(self.min_m, self.max_m))
+        _require(ordered, f"map_bounds min_m {self.min_m} exceeds max_m {self.max_m}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSpec:
+    """Limits a pose must keep to be published.
+
+    Args:
+        max_position_std_m: largest standard deviation of the position along any axis.
+        max_rotation_std_rad: the same for the rotation.
+        bounds_margin_m: how far outside `map_bounds` a camera may be.
+    """
+
+    max_position_std_m: float
+    max_rotation_std_rad: float
+    bounds_margin_m: float
+
+    def __post_init__(self) -> None:
+        _require(self.max_position_std_m > 0, f"gate max_position_std_m is {self.max_position_std_m}, expected > 0")
+        _require(self.max_rotation_std_rad > 0, f"gate max_rotation_std_rad is {self.max_rotation_std_rad}, expected > 0")
+        _require(self.bounds_margin_m >= 0, f"gate bounds_margin_m is {self.bounds_margin_m}, expected >= 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything the program knows about a bundle besides the weights.
+
+    Args:
+        schema_version: version of this schema.
+        method: relocalization method, for people and diagnostics (`implicit_geometry`).
+        map_frame: name of the frame that poses live in.
+        output_kind: name in the solver table (`points`).
+        input: image tensor of the network.
+        camera: cameras the network can serve.
+        outputs: names of the tensors of the network.
+        solve: numbers for the solver, which knows and checks the keys.
+        map_bounds: box of training camera positions, metres.
+        gate: limits a pose must keep.
+        covariance_scale: factor on the solver's covariance, fitted on held-out frames.
+        training: provenance (data, ground_truth, split, steps, seconds, ...).
+        metrics: figures measured on held-out frames, with their names and units.
+        files: sha256 of each file of the bundle, by name.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    method: str
+    map_frame: str
+    output_kind: str
+    input: InputSpec
+    camera: CameraAssumption
+    outputs: tuple[str, ...]
+    solve: dict[str, int | float]
+    map_bounds: MapBounds
+    gate: GateSpec
+    covariance_scale: float
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("method", "map_frame", "output_kind"):
+            _require(bool(getattr(self, name)), f"{name} is empty, expected a name")
+        _require(len(self.outputs) > 0, "outputs is empty, expected the names of the network's tensors")
+        _require(self.covariance_scale > 0, f"covariance_scale is {self.covariance_scale}, expected > 0")
+        for name, digest in self.files.items():
+            _require(bool(_FILE_NAME.fullmatch(name)), f"files names {name!r}, expected a plain name in the bundle folder")
+            _require(bool(_SHA256.fullmatch(digest)), f"files: {name} has sha256 {digest!r}, expected 64 hex digits")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest in a YAML file.
+
+    Raises:
+        BundleError: the file cannot be read, is no YAML, or breaks the schema; the message names the file.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} cannot be read ({error}); copy the bundle again or `reloc export` it") from error
+    except yaml.YAMLError as error:
+        raise BundleError(f"{path} is no valid YAML ({error}); copy the bundle again or `reloc export` it") from error
+    try:
+        _check_schema_version(data)
+        return read_dataclass(Manifest, data, "manifest")
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write a manifest as YAML that `read_manifest` reads back equal.
+
+    Raises:
+        BundleError: `training` or `metrics` hold something that is not plain text, numbers, lists and dicts.
+    """
+    try:
+        text = yaml.safe_dump(to_plain(manifest), sort_keys=False, allow_unicode=True)
+    except yaml.YAMLError as error:
+        raise BundleError(f"manifest holds a value that is not plain ({error}); convert it to float, int or str") from error
+    path.write_text(text, encoding="utf-8")
+
+
+def _check_schema_version(data: object) -> None:
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise BundleError(f"schema_version is {version!r}, expected an integer from 1 to {SCHEMA_VERSION}")
+    if version > SCHEMA_VERSION:
+        raise BundleError(
+            f"schema_version is {version}, this program reads up to {SCHEMA_VERSION}; update reloc_ros on this machine"
+        )
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise BundleError(message)

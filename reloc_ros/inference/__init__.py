@@ -1,0 +1,1 @@
+"""Running a bundle's network: one protocol, one file for each back end."""

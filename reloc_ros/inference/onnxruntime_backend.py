@@ -1,0 +1,103 @@
+"""ONNX Runtime on the CPU or on an NVIDIA GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from reloc_ros.bundle.load import Bundle
+from reloc_ros.bundle.manifest import Manifest
+from reloc_ros.errors import BackendError
+from reloc_ros.types import Outputs
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_NAMES = {"cpu": "onnxruntime", "cuda": "onnxruntime_cuda"}
+
+
+class OnnxRuntimeBackend:
+    """A bundle's ONNX graph in ONNX Runtime.
+
+    Args:
+        bundle: verified bundle.
+        device: `cpu` or `cuda`.
+        threads: threads within an operator on the CPU; 0 is one for each core.
+
+    Raises:
+        BackendError: the device is not available here, or the graph is broken or not what the manifest says.
+    """
+
+    precision = "fp32"
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int = 0) -> None:
+        self.device = device
+        self.name = _NAMES[device]
+        self._outputs = list(bundle.manifest.outputs)
+        self._session: onnxruntime.InferenceSession | None = _create_session(bundle, device, threads)
+        _check_interface(self._session, bundle.manifest)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Outputs:
+        """Return the network's outputs by name; see `Backend.run`."""
+        if self._session is None:
+            raise BackendError("back end onnxruntime is closed; create a new one")
+        try:
+            values = self._session.run(self._outputs, dict(inputs))
+        except Exception as error:  # ONNX Runtime raises its own unrelated classes, also bare RuntimeError
+            raise BackendError(f"ONNX Runtime could not run the network: {error}") from error
+        return dict(zip(self._outputs, values))
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+
+def _create_session(bundle: Bundle, device: str, threads: int) -> onnxruntime.InferenceSession:
+    provider = _PROVIDERS[device]
+    if provider not in onnxruntime.get_available_providers():
+        raise BackendError(
+            f"ONNX Runtime {onnxruntime.__version__} has no {provider}, only "
+            f"{', '.join(onnxruntime.get_available_providers())}; pip install onnxruntime-gpu (instead of onnxruntime) "
+            "or choose the back end onnxruntime"
+        )
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Idle threads sleep instead of spinning: between two frames the CPU belongs to the rest of the robot.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(bundle.model_path), sess_options=options, providers=[provider])
+    except Exception as error:  # its own unrelated classes again
+        raise BackendError(
+            f"ONNX Runtime cannot load {bundle.model_path}: {error}; export the bundle again with `reloc export`"
+        ) from error
+    if session.get_providers()[0] != provider:
+        # ONNX Runtime falls back to the CPU with a mere log line when CUDA or cuDNN libraries are missing.
+        raise BackendError(
+            f"{provider} could not be started, ONNX Runtime would use {session.get_providers()[0]}; install the CUDA "
+            "and cuDNN versions this onnxruntime-gpu was built for, or choose the back end onnxruntime"
+        )
+    return session
+
+
+def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
+    spec = manifest.input
+    inputs = {node.name: (node.type, tuple(node.shape)) for node in session.get_inputs()}
+    expected = {spec.name: (f"tensor({spec.dtype})", spec.shape)}
+    if inputs != expected:
+        raise BackendError(f"the network's inputs are {inputs}, the manifest says {expected}; export the bundle again")
+    outputs = {node.name: node for node in session.get_outputs()}
+    if set(outputs) != set(manifest.outputs):
+        raise BackendError(
+            f"the network's outputs are {sorted(outputs)}, the manifest says {sorted(manifest.outputs)}; "
+            "export the bundle again"
+        )
+    for name, node in outputs.items():
+        if node.type != "tensor(float)" or not node.shape or node.shape[0] != 1:
+            raise BackendError(
+                f"the network's output {name} is {node.type} {node.shape}, expected tensor(float) with a batch of 1; "
+                "export the bundle again"
+            )

@@ -1,0 +1,56 @@
+"""What a pose must be before it may leave: finite, rigid, inside the map and certain enough."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reloc_ros.bundle.manifest import GateSpec, MapBounds
+from reloc_ros.geometry import se3
+from reloc_ros.localization.solve.solution import Failure, Solution
+from reloc_ros.types import Array, Reason
+
+# A float64 solve is orthonormal to 1e-12; anything beyond this is not a rotation.
+_RIGID_TOLERANCE = 1e-6
+
+
+def gate(solution: Solution, spec: GateSpec, bounds: MapBounds) -> Solution | Failure:
+    """Return the solution unchanged, or which limit it breaks with the value and the limit.
+
+    Args:
+        solution: pose with its calibrated covariance.
+        spec: limits.
+        bounds: box of training camera positions.
+    """
+    T_map_camera, covariance = solution.T_map_camera, solution.covariance
+    if not np.all(np.isfinite(T_map_camera)) or not np.all(np.isfinite(covariance)):
+        return Failure(reason=Reason.SOLVE_FAILED, detail="pose or covariance is not finite")
+    if not se3.is_rigid(T_map_camera, _RIGID_TOLERANCE):
+        return Failure(reason=Reason.SOLVE_FAILED, detail="pose is not a rigid transform")
+    position_variance, rotation_variance = np.linalg.eigvalsh(covariance[:3, :3]), np.linalg.eigvalsh(covariance[3:, 3:])
+    smallest = min(position_variance[0], rotation_variance[0])
+    if not smallest > 0.0:
+        return Failure(reason=Reason.SOLVE_FAILED, detail=f"covariance has the variance {smallest:.3g}, expected > 0")
+    return (
+        _check_bounds(T_map_camera[:3, 3], spec, bounds)
+        or _check_std("position", float(np.sqrt(position_variance[-1])), spec.max_position_std_m, "m")
+        or _check_std("rotation", float(np.sqrt(rotation_variance[-1])), spec.max_rotation_std_rad, "rad")
+        or solution
+    )
+
+
+def _check_bounds(position_map: Array, spec: GateSpec, bounds: MapBounds) -> Failure | None:
+    outside_m = float(np.max(np.maximum(np.subtract(bounds.min_m, position_map), position_map - bounds.max_m)))
+    if outside_m <= spec.bounds_margin_m:
+        return None
+    x, y, z = position_map
+    detail = (
+        f"position ({x:.2f}, {y:.2f}, {z:.2f}) m is {outside_m:.2f} m outside the mapped box, "
+        f"limit {spec.bounds_margin_m:.2f} m"
+    )
+    return Failure(reason=Reason.OUTSIDE_MAP, detail=detail)
+
+
+def _check_std(what: str, std: float, limit: float, unit: str) -> Failure | None:
+    if std <= limit:
+        return None
+    return Failure(reason=Reason.TOO_UNCERTAIN, detail=f"{what} std is {std:.3g} {unit}, limit {limit:.3g} {unit}")

@@ -1,0 +1,100 @@
+"""The way of one image to a pose: prepare -> infer -> solve -> gate. Start reading here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+from typing import TypeVar
+
+from reloc_ros.bundle.manifest import Manifest
+from reloc_ros.inference.backend import Backend
+from reloc_ros.localization.gate import gate
+from reloc_ros.localization.prepare import Prepared, prepare
+from reloc_ros.localization.solve import find_solver
+from reloc_ros.localization.solve.solution import Failure, Solution
+from reloc_ros.types import Estimate, Frame, Localization, Outputs, Reason, Rejected
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# The stages in order, and what a fault inside each is called.
+FAULT_OF_STAGE = {
+    "prepare": Reason.PREPARE_FAILED,
+    "infer": Reason.INFERENCE_FAILED,
+    "solve": Reason.SOLVE_FAILED,
+    "gate": Reason.GATE_FAILED,
+}
+
+
+class Localizer:
+    """Localizes single frames with one bundle. The same frame always gives the same result, bit for bit.
+
+    Args:
+        manifest: what the bundle says about its network and its map.
+        backend: runs the network.
+
+    Raises:
+        BundleError: the bundle's output kind has no solver here.
+    """
+
+    def __init__(self, manifest: Manifest, backend: Backend) -> None:
+        self._manifest = manifest
+        self._backend = backend
+        self._solver = find_solver(manifest.output_kind)
+        self.stage_seconds: dict[str, float] = {}
+        """Duration of each stage that ran in the last call, seconds."""
+
+    def localize(self, frame: Frame) -> Localization:
+        """Return the pose of the frame's camera in the map, or why there is none. Never raises.
+
+        Each stage hands its result to the next; a failure skips the stages that follow.
+        """
+        self.stage_seconds = {}
+        prepared = self._run("prepare", self._prepare, frame)
+        outputs = self._run("infer", self._infer, prepared)
+        solution = self._run("solve", self._solve, outputs, prepared)
+        accepted = self._run("gate", self._gate, solution)
+        return self._answer(frame, accepted)
+
+    def _prepare(self, frame: Frame) -> Prepared | Failure:
+        return prepare(frame, self._manifest.input, self._manifest.camera)
+
+    def _infer(self, prepared: Prepared) -> Outputs:
+        return self._backend.run({self._manifest.input.name: prepared.image})
+
+    def _solve(self, outputs: Outputs, prepared: Prepared) -> Solution | Failure:
+        solution = self._solver(outputs, prepared.camera, self._manifest.solve)
+        if isinstance(solution, Failure):
+            return solution
+        return replace(solution, covariance=solution.covariance * self._manifest.covariance_scale)
+
+    def _gate(self, solution: Solution) -> Solution | Failure:
+        return gate(solution, self._manifest.gate, self._manifest.map_bounds)
+
+    def _answer(self, frame: Frame, accepted: Solution | Failure) -> Localization:
+        if isinstance(accepted, Failure):
+            return Rejected(reason=accepted.reason, detail=accepted.detail, stamp_ns=frame.stamp_ns)
+        return Estimate(
+            T_map_camera=accepted.T_map_camera,
+            covariance=accepted.covariance,
+            map_frame=self._manifest.map_frame,
+            stamp_ns=frame.stamp_ns,
+            evidence=accepted.evidence,
+        )
+
+    def _run(self, stage: str, function: Callable[..., T | Failure], *nouns: object) -> T | Failure:
+        """Return what the stage makes of its nouns; timed, and with any exception turned into the stage's Failure."""
+        for noun in nouns:
+            if isinstance(noun, Failure):
+                return noun
+        start = perf_counter()
+        try:
+            return function(*nouns)
+        except Exception as error:  # a robot must survive whatever one image does to one stage
+            _log.exception("stage %s failed", stage)
+            return Failure(reason=FAULT_OF_STAGE[stage], detail=f"{type(error).__name__}: {error}")
+        finally:
+            self.stage_seconds[stage] = perf_counter() - start

@@ -1,0 +1,93 @@
+"""The image as the network wants it, and the camera that belongs to it.
+
+Nothing is undistorted: the image is cropped and resized, the camera follows, and its rays stay exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from reloc_ros.bundle.manifest import CameraAssumption, InputSpec
+from reloc_ros.cameras.camera import Camera
+from reloc_ros.cameras.field_of_view import horizontal_fov_deg
+from reloc_ros.localization.camera_cache import CameraCache
+from reloc_ros.localization.solve.solution import Failure
+from reloc_ros.types import Frame, Image, Reason
+
+# Below this difference of aspect ratios pixels are squeezed rather than cropped: the camera model follows exactly, and
+# 320x240 against 321x240 should not cost a column of the view.
+_ASPECT_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What the network sees.
+
+    Args:
+        image: (1, height, width, 3) uint8, RGB.
+        camera: model of exactly this image.
+    """
+
+    image: Image
+    camera: Camera
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fit:
+    """How images of one camera are brought to the network's size; the same for each of its frames."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    camera: Camera
+
+
+_fits: CameraCache[_Fit | Failure] = CameraCache()
+
+
+def prepare(frame: Frame, spec: InputSpec, assumption: CameraAssumption) -> Prepared | Failure:
+    """Return the frame cut and resized for the network, or CAMERA_MISMATCH for a camera it cannot serve."""
+    fit = _fits.get(frame.camera, (spec, assumption), lambda: _fit(frame.camera, spec, assumption))
+    if isinstance(fit, Failure):
+        return fit
+    cropped = frame.image[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width]
+    shrinks = spec.width * spec.height <= fit.width * fit.height
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(cropped, (spec.width, spec.height), interpolation=interpolation)
+    return Prepared(image=np.ascontiguousarray(resized)[np.newaxis], camera=fit.camera)
+
+
+def _fit(camera: Camera, spec: InputSpec, assumption: CameraAssumption) -> _Fit | Failure:
+    if camera.model != assumption.model:
+        detail = f"camera model is {camera.model}, the bundle was trained for {assumption.model}"
+        return Failure(reason=Reason.CAMERA_MISMATCH, detail=detail)
+    left, top, width, height = central_crop(camera.width, camera.height, spec.width / spec.height)
+    whole = (width, height) == (camera.width, camera.height)
+    fitted = (camera if whole else camera.cropped(left, top, width, height)).resized(spec.width, spec.height)
+    fov_deg = horizontal_fov_deg(fitted)
+    low, high = assumption.horizontal_fov_deg_min, assumption.horizontal_fov_deg_max
+    if not low <= fov_deg <= high:
+        detail = f"horizontal field of view is {fov_deg:.1f} deg, the bundle serves {low:.1f} to {high:.1f} deg"
+        return Failure(reason=Reason.CAMERA_MISMATCH, detail=detail)
+    return _Fit(left=left, top=top, width=width, height=height, camera=fitted)
+
+
+def central_crop(width: int, height: int, aspect: float) -> tuple[int, int, int, int]:
+    """Return (left, top, width, height) of the largest centred part of an image that has an aspect ratio.
+
+    Args:
+        width: image width, pixels.
+        height: image height, pixels.
+        aspect: wanted width / height.
+    """
+    if abs(width / height - aspect) <= _ASPECT_TOLERANCE * aspect:
+        return 0, 0, width, height
+    if width > aspect * height:
+        kept = max(1, round(aspect * height))
+        return (width - kept) // 2, 0, kept, height
+    kept = max(1, round(width / aspect))
+    return 0, (height - kept) // 2, width, kept
