@@ -1,0 +1,1 @@
+"""Rotations, rigid transforms, alignment and covariance: float64 numpy, no state."""
