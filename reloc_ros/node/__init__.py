@@ -1,0 +1,1 @@
+"""The robot's side: the only package that imports ROS."""
