@@ -26,16 +26,26 @@ def gate(solution: Solution, spec: GateSpec, bounds: MapBounds) -> Solution | Fa
         return Failure(reason=Reason.SOLVE_FAILED, detail="pose or covariance is not finite")
     if not se3.is_rigid(T_map_camera, _RIGID_TOLERANCE):
         return Failure(reason=Reason.SOLVE_FAILED, detail="pose is not a rigid transform")
-    position_variance, rotation_variance = np.linalg.eigvalsh(covariance[:3, :3]), np.linalg.eigvalsh(covariance[3:, 3:])
-    smallest = min(position_variance[0], rotation_variance[0])
-    if not smallest > 0.0:
-        return Failure(reason=Reason.SOLVE_FAILED, detail=f"covariance has the variance {smallest:.3g}, expected > 0")
+    if not _is_positive_definite(covariance):
+        return Failure(reason=Reason.SOLVE_FAILED, detail="covariance is not symmetric and positive definite")
     return (
         _check_bounds(T_map_camera[:3, 3], spec, bounds)
-        or _check_std("position", float(np.sqrt(position_variance[-1])), spec.max_position_std_m, "m")
-        or _check_std("rotation", float(np.sqrt(rotation_variance[-1])), spec.max_rotation_std_rad, "rad")
+        or _check_std("position", covariance[:3, :3], spec.max_position_std_m, "m")
+        or _check_std("rotation", covariance[3:, 3:], spec.max_rotation_std_rad, "rad")
         or solution
     )
+
+
+def _is_positive_definite(covariance: Array) -> bool:
+    scale = np.sqrt(np.abs(np.diagonal(covariance)))
+    # Metres and radians differ in size; as correlations the entries compare.
+    if not np.all(scale > 0) or not np.allclose(covariance, covariance.T, rtol=0, atol=1e-9 * np.outer(scale, scale)):
+        return False
+    try:
+        np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def _check_bounds(position_map: Array, spec: GateSpec, bounds: MapBounds) -> Failure | None:
@@ -50,7 +60,8 @@ def _check_bounds(position_map: Array, spec: GateSpec, bounds: MapBounds) -> Fai
     return Failure(reason=Reason.OUTSIDE_MAP, detail=detail)
 
 
-def _check_std(what: str, std: float, limit: float, unit: str) -> Failure | None:
+def _check_std(what: str, covariance: Array, limit: float, unit: str) -> Failure | None:
+    std = float(np.sqrt(np.linalg.eigvalsh(covariance)[-1]))
     if std <= limit:
         return None
     return Failure(reason=Reason.TOO_UNCERTAIN, detail=f"{what} std is {std:.3g} {unit}, limit {limit:.3g} {unit}")

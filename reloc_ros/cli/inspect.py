@@ -1,0 +1,101 @@
+"""Show what a bundle is and check that it is whole."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from reloc_ros.bundle.load import Bundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder that `reloc export` wrote")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the bundle, then print its tables."""
+    from rich.console import Console
+
+    from reloc_ros.bundle.load import load_bundle
+
+    bundle = load_bundle(args.bundle)
+    checks = _check(bundle)
+    console = Console()
+    for table in (_what(bundle), _numbers("Training", bundle.manifest.training), _numbers("Metrics", bundle.manifest.metrics)):
+        console.print(table)
+    console.print(_files(bundle))
+    for check in checks:
+        console.print(f"[green]ok[/green] {check}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _check(bundle: Bundle) -> list[str]:
+    """Return what was found in order; what is not raises."""
+    from reloc_ros.inference.backend import create_backend
+    from reloc_ros.localization.solve import find_solver
+
+    manifest = bundle.manifest
+    find_solver(manifest.output_kind)
+    create_backend("onnxruntime", bundle, threads=1).close()
+    return [
+        f"manifest: schema {manifest.schema_version}, every key known",
+        f"checksums: {len(manifest.files)} of {len(manifest.files)} files as written",
+        f"solver: this program solves {manifest.output_kind!r}",
+        "network: ONNX Runtime loads it; names, shapes and types are those of the manifest",
+    ]
+
+
+def _what(bundle: Bundle) -> Table:
+    manifest = bundle.manifest
+    spec, camera, bounds, gate = manifest.input, manifest.camera, manifest.map_bounds, manifest.gate
+    box = ", ".join(
+        f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip("xyz", bounds.min_m, bounds.max_m)
+    )
+    return _table(
+        str(bundle.path),
+        {
+            "method": f"{manifest.method} (outputs {', '.join(manifest.outputs)}; solved as {manifest.output_kind})",
+            "input": f"{spec.width}x{spec.height} {spec.channels} {spec.dtype} {spec.layout}, tensor {spec.name!r}",
+            "camera": f"{camera.model}, {camera.horizontal_fov_deg_min:.1f} to {camera.horizontal_fov_deg_max:.1f} deg wide",
+            "map frame": manifest.map_frame,
+            "map bounds": f"{box} m (training cameras), margin {gate.bounds_margin_m:.2f} m",
+            "gate": f"position std <= {gate.max_position_std_m:.3g} m, rotation std <= {gate.max_rotation_std_rad:.3g} rad",
+            "covariance scale": f"{manifest.covariance_scale:.3g}",
+            "solve": ", ".join(f"{key} {value:g}" for key, value in manifest.solve.items()),
+        },
+    )
+
+
+def _files(bundle: Bundle) -> Table:
+    sizes = {name: (bundle.path / name).stat().st_size for name in bundle.manifest.files}
+    return _table("Files", {name: f"{sizes[name]:,} bytes, sha256 {digest}" for name, digest in bundle.manifest.files.items()})
+
+
+def _numbers(title: str, values: dict[str, Any]) -> Table:
+    return _table(title, dict(_flat(values)) or {"(none recorded)": ""})
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", f"{value:.6g}" if isinstance(value, float) else str(value)))
+    return rows
+
+
+def _table(title: str, rows: dict[str, str]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in rows.items():
+        table.add_row(Text(key), Text(value))
+    return table

@@ -1,0 +1,111 @@
+"""An evaluation for people: the same figures as `report.json`, with what they mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from reloc_ros.evaluation.replay import FrameResult
+from reloc_ros.types import Estimate
+
+_WORST_SHOWN = 5
+
+
+def as_markdown(report: dict[str, Any], results: Sequence[FrameResult]) -> str:
+    """Return the report as Markdown.
+
+    Args:
+        report: as `make_report` gives it, infinite figures still infinite.
+        results: the frames it is about.
+    """
+    unit = "m" if report["metric"] else "scene units"
+    sections = [
+        f"# {report['method']}: {report['data']} ({report['split']})",
+        _subject(report),
+        "## Accuracy",
+        _accuracy(report, unit),
+        "## Rejected frames",
+        _table(("reason", "frames"), report["rejected_by_reason"].items()) if report["rejected_by_reason"] else "None.",
+        "## Latency",
+        _latency(report),
+        "## Does the covariance tell the truth?",
+        _calibration(report),
+        "## Worst accepted frames",
+        _worst(results, unit),
+        "## Pictures",
+        "![trajectory seen from above](trajectory.png)\n\n![errors](errors.png)",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _subject(report: dict[str, Any]) -> str:
+    split = ", ".join(f"{key} {value}" for key, value in report["split_settings"].items())
+    lines = [
+        f"- bundle `{report['bundle']}`, network sha256 `{report['model_sha256'][:12]}...`",
+        f"- {report['frames']} frames; {report['skipped']} more left out by the data set itself",
+        f"- part: {report['split']}" + (f" ({split})" if split else ""),
+        f"- true poses: {report['ground_truth']}; figures against another ground truth do not compare",
+        f"- back end {report['backend']} on {report['device']}, {report['precision']}, threads {report['threads'] or 'automatic'}",
+    ]
+    if not report["metric"]:
+        lines.append("- the data set has no metric scale: every length is in the scene's own unit, also under keys in `_m`")
+    return "\n".join(lines)
+
+
+def _accuracy(report: dict[str, Any], unit: str) -> str:
+    errors = _table(
+        ("", f"translation [{unit}]", "rotation [deg]"),
+        [
+            (name, _number(report[f"{key}_translation_error_m"]), _number(report[f"{key}_rotation_error_deg"]))
+            for name, key in (("median", "median"), ("90 % of frames", "p90"))
+        ],
+    )
+    recall = _table(
+        ("within", "of all frames"),
+        [(name.replace("_", " / ").replace("deg", " deg"), f"{100 * value:.1f} %") for name, value in report["recall"].items()],
+    )
+    rejected = f"{100 * report['rejection_rate']:.1f} % of the frames were rejected."
+    note = "A rejected frame is an infinite error here; an infinite figure is `null` in report.json."
+    return f"{rejected} {note}\n\n{errors}\n\n{recall}"
+
+
+def _latency(report: dict[str, Any]) -> str:
+    rows = {"whole call": report["latency_ms"], **report["latency_ms_by_stage"]}
+    table = _table(
+        ("stage", "p50 [ms]", "p90 [ms]", "p99 [ms]"),
+        [(stage, *(f"{value:.2f}" for value in percentiles.values())) for stage, percentiles in rows.items()],
+    )
+    return f"One frame at a time, after one warm-up call, without reading the image from disk.\n\n{table}"
+
+
+def _calibration(report: dict[str, Any]) -> str:
+    found = report["calibration"]
+    if found["nees_median"] is None:
+        return "No accepted frames."
+    rows = [(f"inside the {level} % ellipsoid", f"{100 * share:.0f} %") for level, share in found["coverage"].items()]
+    rows.append(("median squared normalised error (5.35 when calibrated)", f"{found['nees_median']:.2f}"))
+    return _table(("accepted frames", ""), rows)
+
+
+def _worst(results: Sequence[FrameResult], unit: str) -> str:
+    accepted = [result for result in results if isinstance(result.localization, Estimate)]
+    worst = sorted(accepted, key=lambda result: result.translation_error_m, reverse=True)[:_WORST_SHOWN]
+    if not worst:
+        return "No accepted frames."
+    return _table(
+        ("image", f"translation [{unit}]", "rotation [deg]"),
+        [
+            (result.name, _number(result.translation_error_m), _number(result.rotation_error_deg))
+            for result in worst
+        ],
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "infinite"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,0 +1,141 @@
+"""Pictures of an evaluation: the way seen from above, and the errors. Object interface only: no display, no state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from reloc_ros.evaluation.replay import FrameResult
+from reloc_ros.types import Array, Estimate
+
+# Blue, orange and red that stay apart for colour-blind readers (Okabe and Ito 2008).
+_TRUE, _ESTIMATED, _REJECTED = "#0072b2", "#e69f00", "#d62728"
+_AXIS_NAMES = ("x", "y", "z")
+# Seen from above an image's right and up are these map axes, so that right x up = the axis that points to the viewer.
+_RIGHT_AND_UP = {(0, 1): (1, 2), (0, -1): (2, 1), (1, 1): (2, 0), (1, -1): (0, 2), (2, 1): (0, 1), (2, -1): (1, 0)}
+# A pause this many times longer than the usual step separates two pieces of the way.
+_GAP_FACTOR = 4.0
+_SHOWN_MARGIN = 0.15
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, without the time and version that would make two equal runs differ."""
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def trajectory_figure(results: Sequence[FrameResult], unit: str) -> Figure:
+    """Return the true way, the estimates and the rejected frames seen from above.
+
+    What is above is not assumed: it is the map axis that the cameras' upper image edges point to on average.
+
+    Args:
+        results: at least one.
+        unit: of lengths in the map.
+    """
+    right, up = _top_down_axes(results)
+    true = np.array([result.T_map_camera[:3, 3] for result in results])[:, [right, up]]
+    accepted = np.array([isinstance(result.localization, Estimate) for result in results])
+    estimated = np.array(
+        [r.localization.T_map_camera[:3, 3] for r in results if isinstance(r.localization, Estimate)]
+    ).reshape(-1, 3)[:, [right, up]]
+
+    figure = Figure(figsize=(9, 8), layout="constrained")
+    axes = figure.subplots()
+    low, high = _shown_box(true)
+    outside = int(np.sum(np.any((estimated < low) | (estimated > high), axis=1)))
+    for k, piece in enumerate(_pieces(results)):
+        axes.plot(*true[piece].T, color=_TRUE, linewidth=1.5, marker=".", markersize=3, label="true" if k == 0 else None)
+    for start, end in zip(true[accepted], estimated):
+        axes.plot(*np.stack([start, end]).T, color=_ESTIMATED, linewidth=0.5, alpha=0.6)
+    axes.plot(*estimated.T, ".", color=_ESTIMATED, markersize=5, label=f"estimated ({accepted.sum()})")
+    if not accepted.all():
+        missing = true[~accepted]
+        axes.plot(*missing.T, "x", color=_REJECTED, markersize=6, label=f"rejected ({len(missing)}), at the true place")
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_aspect("equal")
+    axes.set_xlabel(f"map {_AXIS_NAMES[right]} [{unit}]")
+    axes.set_ylabel(f"map {_AXIS_NAMES[up]} [{unit}]")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best")
+    note = f"; {outside} estimates lie outside the picture" if outside else ""
+    axes.set_title(f"Seen from above: {len(results)} frames{note}")
+    return figure
+
+
+def error_figure(results: Sequence[FrameResult], unit: str) -> Figure:
+    """Return both errors over the frames and as cumulative curves; rejected frames never reach the curve.
+
+    Args:
+        results: at least one.
+        unit: of lengths in the map.
+    """
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    grid = figure.subplots(2, 2, gridspec_kw={"width_ratios": (2, 1)})
+    rows = (
+        (f"translation error [{unit}]", np.array([result.translation_error_m for result in results])),
+        ("rotation error [deg]", np.array([result.rotation_error_deg for result in results])),
+    )
+    for (over_frames, cumulative), (label, errors) in zip(grid, rows):
+        _plot_over_frames(over_frames, label, errors)
+        _plot_cumulative(cumulative, label, errors)
+    return figure
+
+
+def _plot_over_frames(axes: Axes, label: str, errors: Array) -> None:
+    index, finite = np.arange(len(errors)), np.isfinite(errors)
+    # An exact zero has no place on a logarithmic axis; it stands at a value below anything measured.
+    axes.semilogy(index[finite], np.maximum(errors[finite], 1e-6), ".", color=_ESTIMATED, markersize=4, label="accepted")
+    for position in index[~finite]:
+        axes.axvline(position, color=_REJECTED, linewidth=0.6, alpha=0.5)
+    if not finite.all():
+        axes.plot([], [], color=_REJECTED, label=f"rejected ({np.sum(~finite)})")
+    axes.set_xlim(-0.5, len(errors) - 0.5)
+    axes.set_xlabel("frame")
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(loc="upper right")
+
+
+def _plot_cumulative(axes: Axes, label: str, errors: Array) -> None:
+    reached = np.sort(errors[np.isfinite(errors)])
+    share_percent = 100 * np.arange(1, len(reached) + 1) / len(errors)
+    axes.semilogx(np.maximum(reached, 1e-6), share_percent, color=_TRUE, drawstyle="steps-post")
+    axes.axhline(50, color="grey", linewidth=0.8, linestyle="--")
+    axes.set_ylim(0, 101)
+    axes.set_xlabel(label)
+    axes.set_ylabel("of all frames below [%]")
+    axes.grid(alpha=0.3, which="both")
+
+
+def _top_down_axes(results: Sequence[FrameResult]) -> tuple[int, int]:
+    # The camera's y points down in the image.
+    above = -np.mean([result.T_map_camera[:3, 1] for result in results], axis=0)
+    axis = int(np.argmax(np.abs(above)))
+    return _RIGHT_AND_UP[axis, 1 if above[axis] >= 0 else -1]
+
+
+def _shown_box(true: Array) -> tuple[Array, Array]:
+    low, high = true.min(axis=0), true.max(axis=0)
+    margin = _SHOWN_MARGIN * max(float(np.max(high - low)), 0.1)
+    return low - margin, high + margin
+
+
+def _pieces(results: Sequence[FrameResult]) -> list[NDArray[np.intp]]:
+    """Return indices of consecutive frames, cut where the sequence changes or the time jumps."""
+    steps = [after.stamp_ns - before.stamp_ns for before, after in zip(results, results[1:])]
+    usual = float(np.median(steps)) if steps else math.inf
+    cuts = [
+        i + 1
+        for i, (before, after) in enumerate(zip(results, results[1:]))
+        if before.sequence != after.sequence or not 0 <= steps[i] <= _GAP_FACTOR * usual
+    ]
+    return np.split(np.arange(len(results)), cuts)

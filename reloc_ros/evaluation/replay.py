@@ -1,0 +1,85 @@
+"""A localizer over a whole data set, frame by frame, with the truth beside each answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import perf_counter
+
+from reloc_ros.datasets.posed_images import PosedImage
+from reloc_ros.evaluation.pose_error import rotation_error_deg, translation_error_m
+from reloc_ros.localization.localizer import Localizer
+from reloc_ros.types import Array, Estimate, Localization
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameResult:
+    """What became of one frame.
+
+    Args:
+        name: image, as its data set names it.
+        sequence: sequence the image belongs to.
+        stamp_ns: time of the image.
+        T_map_camera: (4, 4) true pose.
+        localization: what the localizer said.
+        seconds: the whole call, without reading the image from disk.
+        stage_seconds: each stage that ran.
+    """
+
+    name: str
+    sequence: str
+    stamp_ns: int
+    T_map_camera: Array
+    localization: Localization
+    seconds: float
+    stage_seconds: dict[str, float]
+
+    @property
+    def translation_error_m(self) -> float:
+        """Distance to the true position, metres; infinite for a rejected frame."""
+        if not isinstance(self.localization, Estimate):
+            return math.inf
+        return translation_error_m(self.localization.T_map_camera, self.T_map_camera)
+
+    @property
+    def rotation_error_deg(self) -> float:
+        """Angle to the true orientation, degrees; infinite for a rejected frame."""
+        if not isinstance(self.localization, Estimate):
+            return math.inf
+        return rotation_error_deg(self.localization.T_map_camera, self.T_map_camera)
+
+
+def replay(
+    localizer: Localizer, images: Iterable[PosedImage], on_frame: Callable[[FrameResult], None] = lambda result: None
+) -> list[FrameResult]:
+    """Localize each image on its own and return the results in the same order.
+
+    Args:
+        localizer: what is judged.
+        images: with their true poses.
+        on_frame: called after each frame, for progress.
+
+    Raises:
+        DatasetError: an image cannot be read; the message names the file.
+    """
+    results: list[FrameResult] = []
+    for image in images:
+        frame = image.frame()
+        if not results:
+            localizer.localize(frame)  # the first call allocates and fills caches: it is not what a robot sees
+        start = perf_counter()
+        localization = localizer.localize(frame)
+        seconds = perf_counter() - start
+        result = FrameResult(
+            name=image.name,
+            sequence=image.sequence,
+            stamp_ns=image.stamp_ns,
+            T_map_camera=image.T_map_camera,
+            localization=localization,
+            seconds=seconds,
+            stage_seconds=dict(localizer.stage_seconds),
+        )
+        results.append(result)
+        on_frame(result)
+    return results

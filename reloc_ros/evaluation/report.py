@@ -1,0 +1,120 @@
+"""The files about one evaluation: figures for programs and for people, the estimate, each frame, pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from reloc_ros.evaluation.calibration import calibration
+from reloc_ros.evaluation.latency import latency
+from reloc_ros.evaluation.markdown import as_markdown
+from reloc_ros.evaluation.metrics import accuracy
+from reloc_ros.evaluation.plots import error_figure, save_figure, trajectory_figure
+from reloc_ros.evaluation.replay import FrameResult
+from reloc_ros.evaluation.tum import write_tum
+from reloc_ros.types import Estimate, Rejected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What was evaluated, on what and how: without it figures cannot be compared.
+
+    Args:
+        bundle: folder as given.
+        method: relocalization method.
+        model_sha256: checksum of the network.
+        data: `FORMAT:PATH` as given.
+        split: `train`, `val` or `all`.
+        split_settings: how the parts were cut; empty for `all`.
+        ground_truth: where the true poses come from; figures against different ones do not compare.
+        metric: whether the data's unit is the metre; else every length is in the scene's own unit.
+        skipped: images the data set itself leaves out (no valid pose, ...).
+        backend: name in the back-end table.
+        device: where it ran.
+        precision: arithmetic of the network.
+        threads: threads asked for; 0 is automatic.
+    """
+
+    bundle: str
+    method: str
+    model_sha256: str
+    data: str
+    split: str
+    split_settings: dict[str, Any]
+    ground_truth: str
+    metric: bool
+    skipped: int
+    backend: str
+    device: str
+    precision: str
+    threads: int
+
+
+def make_report(subject: Subject, results: Sequence[FrameResult]) -> dict[str, Any]:
+    """Return the content of `report.json`. All but the `latency_ms...` keys is equal from run to run.
+
+    Raises:
+        DatasetError: there are no frames.
+    """
+    by_stage = latency(results) if results else {}
+    return {
+        **accuracy(results),
+        "calibration": calibration(results),
+        "latency_ms": by_stage.pop("total"),
+        "latency_ms_by_stage": by_stage,
+        **asdict(subject),
+    }
+
+
+def write_report(folder: Path, subject: Subject, results: Sequence[FrameResult]) -> dict[str, Any]:
+    """Write every file of the report into a folder and return the content of `report.json`."""
+    report = make_report(subject, results)
+    folder.mkdir(parents=True, exist_ok=True)
+    # JSON knows no infinity: an infinite figure is null, and its key is still there.
+    text = json.dumps(_finite_or_none(report), indent=2, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.md").write_text(as_markdown(report, results), encoding="utf-8")
+    accepted = [
+        (result.stamp_ns, result.localization.T_map_camera)
+        for result in results
+        if isinstance(result.localization, Estimate)
+    ]
+    write_tum(folder / "estimate.tum", accepted)
+    write_tum(folder / "ground_truth.tum", [(result.stamp_ns, result.T_map_camera) for result in results])
+    _write_frames(folder / "frames.csv", results)
+    unit = "m" if subject.metric else "scene units"
+    save_figure(trajectory_figure(results, unit), folder / "trajectory.png")
+    save_figure(error_figure(results, unit), folder / "errors.png")
+    return report
+
+
+def _write_frames(path: Path, results: Sequence[FrameResult]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sequence", "image", "stamp_ns", "translation_error_m", "rotation_error_deg", "rejected", "detail"])
+        for result in results:
+            rejection = result.localization if isinstance(result.localization, Rejected) else None
+            writer.writerow(
+                [
+                    result.sequence,
+                    result.name,
+                    result.stamp_ns,
+                    f"{result.translation_error_m:.6g}",
+                    f"{result.rotation_error_deg:.6g}",
+                    rejection.reason.value if rejection else "",
+                    rejection.detail if rejection else "",
+                ]
+            )
+
+
+def _finite_or_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite_or_none(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
