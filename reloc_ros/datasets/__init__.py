@@ -1,0 +1,1 @@
+"""Data sets on disk: images with the pose and the camera of each."""

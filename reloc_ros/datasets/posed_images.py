@@ -1,0 +1,34 @@
+"""The data set table: `FORMAT:PATH` to images with poses."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from reloc_ros.datasets.images import PosedImage, PosedImages, Skipped
+from reloc_ros.datasets.panorama_sequences import read_panorama_sequences
+from reloc_ros.datasets.seven_scenes import read_seven_scenes
+from reloc_ros.datasets.transforms_json import read_transforms_json
+from reloc_ros.errors import DatasetError
+
+__all__ = ["FORMATS", "PosedImage", "PosedImages", "Skipped", "read_dataset"]
+
+FORMATS: dict[str, Callable[[str], PosedImages]] = {
+    "seven_scenes": read_seven_scenes,
+    "transforms_json": read_transforms_json,
+    "panorama_sequences": read_panorama_sequences,
+}
+"""Format name: the reader of what stands behind the colon."""
+
+
+def read_dataset(specification: str) -> PosedImages:
+    """Return the data set named by `FORMAT:PATH`, for example `seven_scenes:/data/redkitchen`.
+
+    Raises:
+        DatasetError: the format is unknown, the path is missing, or the data set is broken.
+    """
+    name, colon, location = specification.partition(":")
+    if not colon or name not in FORMATS:
+        raise DatasetError(f"data set '{specification}' must read FORMAT:PATH with FORMAT one of {', '.join(FORMATS)}")
+    if not location:
+        raise DatasetError(f"data set '{specification}' names no path after the colon")
+    return FORMATS[name](location)
