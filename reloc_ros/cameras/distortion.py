@@ -7,8 +7,9 @@ Newton method. Both lenses know how far their polynomial increases: beyond it th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.polynomial import Polynomial
@@ -48,9 +49,7 @@ class BrownLens:
         numerator, denominator = self._radial()
         s = Polynomial([0.0, 1.0])
         # d(r f)/dr = 0 with s = r^2, or a pole of f: whichever comes first.
-        slope = numerator * denominator + 2 * s * (
-            numerator.deriv() * denominator - numerator * denominator.deriv()
-        )
+        slope = numerator * denominator + 2 * s * (numerator.deriv() * denominator - numerator * denominator.deriv())
         limit = min(_first_positive_root(slope), _first_positive_root(denominator), _MAX_SLOPE**2)
         object.__setattr__(self, "max_slope", float(np.sqrt(limit)))
 
@@ -70,7 +69,7 @@ class BrownLens:
         shrink = np.divide(radius, radius_distorted, out=np.ones_like(radius), where=radius_distorted > 0.0)
         slopes = self._refine(plane * shrink[:, None], plane, radius < self.max_slope)
         rays = np.column_stack([slopes, np.ones(len(slopes))])
-        return rays / np.linalg.norm(rays, axis=1, keepdims=True)
+        return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
     def project(self, points_camera: Array) -> tuple[Array, NDArray[np.bool_]]:
         """Return (N, 2) plane points and (N,) validity; see `Lens`. Points with z <= 0 have no image."""
@@ -91,10 +90,12 @@ class BrownLens:
         x, y = slopes[:, 0], slopes[:, 1]
         s = x * x + y * y
         factor = numerator(s) / denominator(s)
-        return np.column_stack([
-            x * factor + 2 * p1 * x * y + p2 * (s + 2 * x * x),
-            y * factor + p1 * (s + 2 * y * y) + 2 * p2 * x * y,
-        ])
+        return np.column_stack(
+            [
+                x * factor + 2 * p1 * x * y + p2 * (s + 2 * x * x),
+                y * factor + p1 * (s + 2 * y * y) + 2 * p2 * x * y,
+            ]
+        )
 
     def _refine(self, slopes: Array, plane: Array, inside: NDArray[np.bool_]) -> Array:
         """Add the tangential part to a radial solution by Newton steps, each kept only where it helps."""
@@ -113,10 +114,15 @@ class BrownLens:
             dyy = f + 2 * y * y * df + 6 * p1 * y + 2 * p2 * x
             dxy = 2 * x * y * df + 2 * p1 * x + 2 * p2 * y
             determinant = dxx * dyy - dxy * dxy
-            step = np.column_stack([
-                dyy * residual[:, 0] - dxy * residual[:, 1],
-                dxx * residual[:, 1] - dxy * residual[:, 0],
-            ]) / np.where(determinant == 0.0, np.inf, determinant)[:, None]
+            step = (
+                np.column_stack(
+                    [
+                        dyy * residual[:, 0] - dxy * residual[:, 1],
+                        dxx * residual[:, 1] - dxy * residual[:, 0],
+                    ]
+                )
+                / np.where(determinant == 0.0, np.inf, determinant)[:, None]
+            )
             candidate_residual = plane - self._distort(slopes + step)
             better = np.sum(candidate_residual**2, axis=1) < np.sum(residual**2, axis=1)
             moved = (better & inside)[:, None]
@@ -173,9 +179,7 @@ def _first_positive_root(polynomial: Polynomial) -> float:
     return float(np.min(real[real > 0.0], initial=np.inf))
 
 
-def _invert_increasing(
-    function: Callable[[Array], tuple[Array, Array]], targets: Array, upper: float
-) -> Array:
+def _invert_increasing(function: Callable[[Array], tuple[Array, Array]], targets: Array, upper: float) -> Array:
     """Return x in [0, upper] with function(x) = target, clamped to upper, by Newton steps kept within a bracket.
 
     `function` returns its values and its derivatives, and increases from 0 on [0, upper].

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.equirectangular import EquirectangularCamera

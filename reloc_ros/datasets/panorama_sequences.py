@@ -38,7 +38,9 @@ def read_panorama_sequences(location: str) -> PosedImages:
 
 def _read_sequence(sequence: Path) -> list[PosedImage]:
     description = read_json(sequence / "camera.json")
-    camera = camera_of({key: value for key, value in description.items() if key not in _NOTES}, sequence / "camera.json")
+    camera = camera_of(
+        {key: value for key, value in description.items() if key not in _NOTES}, sequence / "camera.json"
+    )
     frames_folder = existing_directory(str(sequence / "frames"))
     frames = sorted(path for path in frames_folder.iterdir() if path.suffix.lower() in _EXTENSIONS)
     poses_path = sequence / "poses.txt"

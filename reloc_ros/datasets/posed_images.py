@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 from reloc_ros.datasets.images import PosedImage, PosedImages, Skipped
 from reloc_ros.datasets.panorama_sequences import read_panorama_sequences
+from reloc_ros.datasets.rosbag import read_rosbag
 from reloc_ros.datasets.seven_scenes import read_seven_scenes
 from reloc_ros.datasets.transforms_json import read_transforms_json
 from reloc_ros.errors import DatasetError
@@ -15,6 +16,7 @@ __all__ = ["FORMATS", "PosedImage", "PosedImages", "Skipped", "read_dataset"]
 FORMATS: dict[str, Callable[[str], PosedImages]] = {
     "seven_scenes": read_seven_scenes,
     "transforms_json": read_transforms_json,
+    "rosbag": read_rosbag,
     "panorama_sequences": read_panorama_sequences,
 }
 """Format name: the reader of what stands behind the colon."""

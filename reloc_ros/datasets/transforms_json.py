@@ -17,7 +17,13 @@ import numpy as np
 
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.datasets.files import camera_of, read_json
-from reloc_ros.datasets.images import PosedImage, PosedImages, image_loader, read_image, rounded_pose
+from reloc_ros.datasets.images import (
+    PosedImage,
+    PosedImages,
+    image_loader,
+    read_image,
+    rounded_pose,
+)
 from reloc_ros.datasets.location import Location
 from reloc_ros.errors import DatasetError
 from reloc_ros.types import Array
@@ -102,7 +108,7 @@ def _stamp_ns(frame: Mapping[str, Any], index: int, file: Path) -> int:
     stamp_s = frame.get("timestamp", index / _FRAME_HZ)
     if not _is_number(stamp_s):
         raise DatasetError(f"{file}: frame '{frame['file_path']}' has timestamp {stamp_s!r}, expected seconds")
-    return round(stamp_s * 1e9)
+    return round(float(stamp_s) * 1e9)
 
 
 def _camera(intrinsics: Mapping[str, Any], image_path: Path, file: Path) -> Camera:

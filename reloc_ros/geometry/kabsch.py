@@ -101,7 +101,7 @@ def _shares(points_map: Array, points_camera: Array, weights: Array) -> Array:
             "must be (N, 3), (N, 3) and (N,)"
         )
     if not (np.all(np.isfinite(points_map)) and np.all(np.isfinite(points_camera))):
-        raise DegenerateGeometryError("a point is not finite; give points without a measurement the weight 0 and a value")
+        raise DegenerateGeometryError("a point is not finite; leave out points that were not measured")
     if not (len(weights) and np.all(np.isfinite(weights)) and np.min(weights) >= 0.0 and np.max(weights) > 0.0):
         raise DegenerateGeometryError(
             f"{len(weights)} weights must be finite and non-negative with at least one above 0; "

@@ -121,7 +121,7 @@ def _rotations(R: ArrayLike) -> tuple[Rotation, tuple[int, ...]]:
     determinants = np.linalg.det(matrices)
     if not np.all(np.isfinite(determinants) & (determinants > 0.0)):
         raise DegenerateGeometryError(
-            f"not a rotation: the determinant lies in [{np.min(determinants):.6g}, {np.max(determinants):.6g}] and must "
-            "be 1; a mirrored matrix usually means that an axis convention was mixed up"
+            f"not a rotation: the determinant lies in [{np.min(determinants):.6g}, {np.max(determinants):.6g}] and "
+            "must be 1; a mirrored matrix usually means that an axis convention was mixed up"
         )
     return Rotation.from_matrix(matrices.reshape(-1, 3, 3)), matrices.shape[:-2]
