@@ -40,7 +40,9 @@ def load_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"bundle {folder} has no {MANIFEST_NAME}; give the folder that `reloc export` wrote")
     manifest = read_manifest(manifest_path)
     if MODEL_NAME not in manifest.files:
-        raise BundleError(f"{manifest_path}: files does not list {MODEL_NAME}; write the bundle again with `reloc export`")
+        raise BundleError(
+            f"{manifest_path}: files does not list {MODEL_NAME}; write the bundle again with `reloc export`"
+        )
     for name, expected in manifest.files.items():
         _verify(folder / name, expected)
     return Bundle(path=folder, manifest=manifest)
@@ -93,7 +95,9 @@ def _verify(path: Path, expected: str) -> None:
     try:
         found = sha256(path)
     except OSError as error:
-        raise BundleError(f"{path} is listed in the manifest but cannot be read ({error}); copy the bundle again") from error
+        raise BundleError(
+            f"{path} is listed in the manifest but cannot be read ({error}); copy the bundle again"
+        ) from error
     if found != expected:
         raise BundleError(
             f"{path} ({path.stat().st_size} bytes) is truncated or was changed: sha256 is {found}, "

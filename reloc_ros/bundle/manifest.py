@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.yaml"
 MODEL_NAME = "model.onnx"
 
+_FULL_CIRCLE_DEG = 360.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Names stay inside the bundle: no separators, no hidden files, no "..".
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -67,7 +68,9 @@ class CameraAssumption:
 
     def __post_init__(self) -> None:
         low, high = self.horizontal_fov_deg_min, self.horizontal_fov_deg_max
-        _require(0.0 <= low <= high <= 360.0, f"camera field of view is {low}..{high} deg, expected 0 <= min <= max <= 360")
+        _require(
+            0.0 <= low <= high <= _FULL_CIRCLE_DEG, f"camera: field of view is {low} to {high} deg, expected 0 to 360"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,7 @@ class MapBounds:
     max_m: tuple[float, float, float]
 
     def __post_init__(self) -> None:
-        ordered = all(low <= high for low, high in zip(self.min_m, self.max_m))
+        ordered = all(low <= high for low, high in zip(self.min_m, self.max_m, strict=True))
         _require(ordered, f"map_bounds min_m {self.min_m} exceeds max_m {self.max_m}")
 
 
@@ -97,9 +100,9 @@ class GateSpec:
     bounds_margin_m: float
 
     def __post_init__(self) -> None:
-        _require(self.max_position_std_m > 0, f"gate max_position_std_m is {self.max_position_std_m}, expected > 0")
-        _require(self.max_rotation_std_rad > 0, f"gate max_rotation_std_rad is {self.max_rotation_std_rad}, expected > 0")
-        _require(self.bounds_margin_m >= 0, f"gate bounds_margin_m is {self.bounds_margin_m}, expected >= 0")
+        _require(self.max_position_std_m > 0, f"gate max_position_std_m is {self.max_position_std_m}, not > 0")
+        _require(self.max_rotation_std_rad > 0, f"gate max_rotation_std_rad is {self.max_rotation_std_rad}, not > 0")
+        _require(self.bounds_margin_m >= 0, f"gate bounds_margin_m is {self.bounds_margin_m}, not >= 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +147,7 @@ class Manifest:
         _require(len(self.outputs) > 0, "outputs is empty, expected the names of the network's tensors")
         _require(self.covariance_scale > 0, f"covariance_scale is {self.covariance_scale}, expected > 0")
         for name, digest in self.files.items():
-            _require(bool(_FILE_NAME.fullmatch(name)), f"files names {name!r}, expected a plain name in the bundle folder")
+            _require(bool(_FILE_NAME.fullmatch(name)), f"files names {name!r}, expected a plain file name")
             _require(bool(_SHA256.fullmatch(digest)), f"files: {name} has sha256 {digest!r}, expected 64 hex digits")
 
 
@@ -176,7 +179,9 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     try:
         text = yaml.safe_dump(to_plain(manifest), sort_keys=False, allow_unicode=True)
     except yaml.YAMLError as error:
-        raise BundleError(f"manifest holds a value that is not plain ({error}); convert it to float, int or str") from error
+        raise BundleError(
+            f"manifest holds a value that is not plain: {error}; convert it to float, int or str"
+        ) from error
     path.write_text(text, encoding="utf-8")
 
 

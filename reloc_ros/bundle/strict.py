@@ -11,6 +11,8 @@ from reloc_ros.errors import BundleError
 
 T = TypeVar("T")
 
+_SHOWN = 60  # characters of a wrong value in a message
+
 
 def read_dataclass(cls: type[T], data: object, where: str) -> T:
     """Return an instance of the dataclass `cls` filled from a mapping.
@@ -84,7 +86,8 @@ def _read_tuple(hint: Any, value: object, where: str) -> tuple[Any, ...]:
         items = (items[0],) * len(value)
     if len(items) != len(value):
         raise BundleError(f"{where} has {len(value)} entries, expected {len(items)}")
-    return tuple(_read(item, entry, f"{where}[{i}]") for i, (item, entry) in enumerate(zip(items, value)))
+    pairs = zip(items, value, strict=True)
+    return tuple(_read(item, entry, f"{where}[{i}]") for i, (item, entry) in enumerate(pairs))
 
 
 def _read_dict(hint: Any, value: object, where: str) -> dict[str, Any]:
@@ -96,4 +99,4 @@ def _read_dict(hint: Any, value: object, where: str) -> dict[str, Any]:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+    return f"{type(value).__name__} {text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}"

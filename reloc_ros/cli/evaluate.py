@@ -60,7 +60,9 @@ def _training_split(bundle: Bundle) -> Split:
     try:
         return Split(**recorded)
     except TypeError as error:
-        raise BundleError(f"{bundle.path}: training.split is {recorded!r}, not a split this program knows ({error})") from error
+        raise BundleError(
+            f"{bundle.path}: training.split is {recorded!r}, not a split this program knows ({error})"
+        ) from error
 
 
 def _replay_with_progress(localizer: Any, dataset: PosedImages) -> list[FrameResult]:
@@ -107,7 +109,10 @@ def _print_summary(report: dict[str, Any], folder: Path) -> None:
     rows = (
         ("frames", str(report["frames"])),
         ("rejected", f"{100 * report['rejection_rate']:.1f} %"),
-        ("median error", f"{report['median_translation_error_m']:.3f} {unit} / {report['median_rotation_error_deg']:.2f} deg"),
+        (
+            "median error",
+            f"{report['median_translation_error_m']:.3f} {unit} / {report['median_rotation_error_deg']:.2f} deg",
+        ),
         ("90 % error", f"{report['p90_translation_error_m']:.3f} {unit} / {report['p90_rotation_error_deg']:.2f} deg"),
         *((f"within {limit.replace('_', ' ')}", f"{100 * value:.1f} %") for limit, value in report["recall"].items()),
         ("latency p50 / p99", f"{report['latency_ms']['p50']:.1f} / {report['latency_ms']['p99']:.1f} ms"),

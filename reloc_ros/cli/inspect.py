@@ -25,7 +25,11 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.bundle)
     checks = _check(bundle)
     console = Console()
-    for table in (_what(bundle), _numbers("Training", bundle.manifest.training), _numbers("Metrics", bundle.manifest.metrics)):
+    for table in (
+        _what(bundle),
+        _numbers("Training", bundle.manifest.training),
+        _numbers("Metrics", bundle.manifest.metrics),
+    ):
         console.print(table)
     console.print(_files(bundle))
     for check in checks:
@@ -36,15 +40,15 @@ def run(args: argparse.Namespace) -> int:
 def _check(bundle: Bundle) -> list[str]:
     """Return what was found in order; what is not raises."""
     from reloc_ros.inference.backend import create_backend
-    from reloc_ros.localization.solve import find_solver
+    from reloc_ros.localization.solve import create_solver
 
     manifest = bundle.manifest
-    find_solver(manifest.output_kind)
+    create_solver(manifest.output_kind, manifest.solve)
     create_backend("onnxruntime", bundle, threads=1).close()
     return [
         f"manifest: schema {manifest.schema_version}, every key known",
         f"checksums: {len(manifest.files)} of {len(manifest.files)} files as written",
-        f"solver: this program solves {manifest.output_kind!r}",
+        f"solver: this program solves {manifest.output_kind!r} with these settings",
         "network: ONNX Runtime loads it; names, shapes and types are those of the manifest",
     ]
 
@@ -52,18 +56,20 @@ def _check(bundle: Bundle) -> list[str]:
 def _what(bundle: Bundle) -> Table:
     manifest = bundle.manifest
     spec, camera, bounds, gate = manifest.input, manifest.camera, manifest.map_bounds, manifest.gate
+    fov_deg = f"{camera.horizontal_fov_deg_min:.1f} to {camera.horizontal_fov_deg_max:.1f} deg wide"
+    limits = f"position std <= {gate.max_position_std_m:.3g} m, rotation std <= {gate.max_rotation_std_rad:.3g} rad"
     box = ", ".join(
-        f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip("xyz", bounds.min_m, bounds.max_m)
+        f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip("xyz", bounds.min_m, bounds.max_m, strict=True)
     )
     return _table(
         str(bundle.path),
         {
             "method": f"{manifest.method} (outputs {', '.join(manifest.outputs)}; solved as {manifest.output_kind})",
             "input": f"{spec.width}x{spec.height} {spec.channels} {spec.dtype} {spec.layout}, tensor {spec.name!r}",
-            "camera": f"{camera.model}, {camera.horizontal_fov_deg_min:.1f} to {camera.horizontal_fov_deg_max:.1f} deg wide",
+            "camera": f"{camera.model}, {fov_deg}",
             "map frame": manifest.map_frame,
             "map bounds": f"{box} m (training cameras), margin {gate.bounds_margin_m:.2f} m",
-            "gate": f"position std <= {gate.max_position_std_m:.3g} m, rotation std <= {gate.max_rotation_std_rad:.3g} rad",
+            "gate": limits,
             "covariance scale": f"{manifest.covariance_scale:.3g}",
             "solve": ", ".join(f"{key} {value:g}" for key, value in manifest.solve.items()),
         },
@@ -72,7 +78,9 @@ def _what(bundle: Bundle) -> Table:
 
 def _files(bundle: Bundle) -> Table:
     sizes = {name: (bundle.path / name).stat().st_size for name in bundle.manifest.files}
-    return _table("Files", {name: f"{sizes[name]:,} bytes, sha256 {digest}" for name, digest in bundle.manifest.files.items()})
+    return _table(
+        "Files", {name: f"{sizes[name]:,} bytes, sha256 {digest}" for name, digest in bundle.manifest.files.items()}
+    )
 
 
 def _numbers(title: str, values: dict[str, Any]) -> Table:

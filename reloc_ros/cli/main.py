@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = make_parser()
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
     command = COMMANDS[args.command]
     try:
         return int(command.run(args))
@@ -41,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser with every sub-command."""
-    parser = argparse.ArgumentParser(prog="reloc", description="Visual relocalization: a camera image in, a pose in the map out.")
+    parser = argparse.ArgumentParser(
+        prog="reloc", description="Visual relocalization: a camera image in, a pose in the map out."
+    )
     parser.add_argument("--version", action="version", version=f"reloc_ros {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="also show what goes well")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -41,15 +41,18 @@ def as_markdown(report: dict[str, Any], results: Sequence[FrameResult]) -> str:
 
 def _subject(report: dict[str, Any]) -> str:
     split = ", ".join(f"{key} {value}" for key, value in report["split_settings"].items())
+    threads = report["threads"] or "automatic"
     lines = [
         f"- bundle `{report['bundle']}`, network sha256 `{report['model_sha256'][:12]}...`",
         f"- {report['frames']} frames; {report['skipped']} more left out by the data set itself",
         f"- part: {report['split']}" + (f" ({split})" if split else ""),
         f"- true poses: {report['ground_truth']}; figures against another ground truth do not compare",
-        f"- back end {report['backend']} on {report['device']}, {report['precision']}, threads {report['threads'] or 'automatic'}",
+        f"- back end {report['backend']} on {report['device']}, {report['precision']}, threads {threads}",
     ]
     if not report["metric"]:
-        lines.append("- the data set has no metric scale: every length is in the scene's own unit, also under keys in `_m`")
+        lines.append(
+            "- the data set has no metric scale: every length is in the scene's own unit, also under keys in `_m`"
+        )
     return "\n".join(lines)
 
 
@@ -63,7 +66,10 @@ def _accuracy(report: dict[str, Any], unit: str) -> str:
     )
     recall = _table(
         ("within", "of all frames"),
-        [(name.replace("_", " / ").replace("deg", " deg"), f"{100 * value:.1f} %") for name, value in report["recall"].items()],
+        [
+            (name.replace("_", " / ").replace("deg", " deg"), f"{100 * value:.1f} %")
+            for name, value in report["recall"].items()
+        ],
     )
     rejected = f"{100 * report['rejection_rate']:.1f} % of the frames were rejected."
     note = "A rejected frame is an infinite error here; an infinite figure is `null` in report.json."
@@ -95,10 +101,7 @@ def _worst(results: Sequence[FrameResult], unit: str) -> str:
         return "No accepted frames."
     return _table(
         ("image", f"translation [{unit}]", "rotation [deg]"),
-        [
-            (result.name, _number(result.translation_error_m), _number(result.rotation_error_deg))
-            for result in worst
-        ],
+        [(result.name, _number(result.translation_error_m), _number(result.rotation_error_deg)) for result in worst],
     )
 
 

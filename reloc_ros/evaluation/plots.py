@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,10 @@ def trajectory_figure(results: Sequence[FrameResult], unit: str) -> Figure:
     low, high = _shown_box(true)
     outside = int(np.sum(np.any((estimated < low) | (estimated > high), axis=1)))
     for k, piece in enumerate(_pieces(results)):
-        axes.plot(*true[piece].T, color=_TRUE, linewidth=1.5, marker=".", markersize=3, label="true" if k == 0 else None)
-    for start, end in zip(true[accepted], estimated):
+        axes.plot(
+            *true[piece].T, color=_TRUE, linewidth=1.5, marker=".", markersize=3, label="true" if k == 0 else None
+        )
+    for start, end in zip(true[accepted], estimated, strict=True):
         axes.plot(*np.stack([start, end]).T, color=_ESTIMATED, linewidth=0.5, alpha=0.6)
     axes.plot(*estimated.T, ".", color=_ESTIMATED, markersize=5, label=f"estimated ({accepted.sum()})")
     if not accepted.all():
@@ -84,7 +87,7 @@ def error_figure(results: Sequence[FrameResult], unit: str) -> Figure:
         (f"translation error [{unit}]", np.array([result.translation_error_m for result in results])),
         ("rotation error [deg]", np.array([result.rotation_error_deg for result in results])),
     )
-    for (over_frames, cumulative), (label, errors) in zip(grid, rows):
+    for (over_frames, cumulative), (label, errors) in zip(grid, rows, strict=True):
         _plot_over_frames(over_frames, label, errors)
         _plot_cumulative(cumulative, label, errors)
     return figure
@@ -93,7 +96,9 @@ def error_figure(results: Sequence[FrameResult], unit: str) -> Figure:
 def _plot_over_frames(axes: Axes, label: str, errors: Array) -> None:
     index, finite = np.arange(len(errors)), np.isfinite(errors)
     # An exact zero has no place on a logarithmic axis; it stands at a value below anything measured.
-    axes.semilogy(index[finite], np.maximum(errors[finite], 1e-6), ".", color=_ESTIMATED, markersize=4, label="accepted")
+    axes.semilogy(
+        index[finite], np.maximum(errors[finite], 1e-6), ".", color=_ESTIMATED, markersize=4, label="accepted"
+    )
     for position in index[~finite]:
         axes.axvline(position, color=_REJECTED, linewidth=0.6, alpha=0.5)
     if not finite.all():
@@ -131,11 +136,11 @@ def _shown_box(true: Array) -> tuple[Array, Array]:
 
 def _pieces(results: Sequence[FrameResult]) -> list[NDArray[np.intp]]:
     """Return indices of consecutive frames, cut where the sequence changes or the time jumps."""
-    steps = [after.stamp_ns - before.stamp_ns for before, after in zip(results, results[1:])]
+    steps = [after.stamp_ns - before.stamp_ns for before, after in pairwise(results)]
     usual = float(np.median(steps)) if steps else math.inf
     cuts = [
         i + 1
-        for i, (before, after) in enumerate(zip(results, results[1:]))
+        for i, (before, after) in enumerate(pairwise(results))
         if before.sequence != after.sequence or not 0 <= steps[i] <= _GAP_FACTOR * usual
     ]
     return np.split(np.arange(len(results)), cuts)

@@ -51,7 +51,7 @@ class FrameResult:
 
 
 def replay(
-    localizer: Localizer, images: Iterable[PosedImage], on_frame: Callable[[FrameResult], None] = lambda result: None
+    localizer: Localizer, images: Iterable[PosedImage], on_frame: Callable[[FrameResult], None] | None = None
 ) -> list[FrameResult]:
     """Localize each image on its own and return the results in the same order.
 
@@ -81,5 +81,6 @@ def replay(
             stage_seconds=dict(localizer.stage_seconds),
         )
         results.append(result)
-        on_frame(result)
+        if on_frame is not None:
+            on_frame(result)
     return results

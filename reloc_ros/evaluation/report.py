@@ -96,7 +96,9 @@ def write_report(folder: Path, subject: Subject, results: Sequence[FrameResult])
 def _write_frames(path: Path, results: Sequence[FrameResult]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["sequence", "image", "stamp_ns", "translation_error_m", "rotation_error_deg", "rejected", "detail"])
+        writer.writerow(
+            ["sequence", "image", "stamp_ns", "translation_error_m", "rotation_error_deg", "rejected", "detail"]
+        )
         for result in results:
             rejection = result.localization if isinstance(result.localization, Rejected) else None
             writer.writerow(

@@ -46,7 +46,7 @@ class OnnxRuntimeBackend:
             values = self._session.run(self._outputs, dict(inputs))
         except Exception as error:  # ONNX Runtime raises its own unrelated classes, also bare RuntimeError
             raise BackendError(f"ONNX Runtime could not run the network: {error}") from error
-        return dict(zip(self._outputs, values))
+        return dict(zip(self._outputs, values, strict=True))
 
     def close(self) -> None:
         """Free the session."""

@@ -36,8 +36,8 @@ class TorchBackend:
         path = bundle.path / CHECKPOINT_NAME if checkpoint is None else checkpoint
         if not path.is_file():
             raise BackendError(
-                f"back end torch needs the training checkpoint, {path} does not exist; give the run's checkpoint or use "
-                "the back end onnxruntime"
+                f"back end torch needs the training checkpoint, {path} does not exist; give the run's checkpoint or "
+                "use the back end onnxruntime"
             )
         if threads:
             torch.set_num_threads(threads)
@@ -53,7 +53,7 @@ class TorchBackend:
             raise BackendError(f"inputs are {sorted(inputs)}, the network takes {self._input.name}")
         with torch.inference_mode():
             values = self._network(torch.from_numpy(inputs[self._input.name]))
-        return {name: value.numpy() for name, value in zip(self._outputs, values)}
+        return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
     def close(self) -> None:
         """Free the network."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from reloc_ros.cameras.camera import Camera, ray_grid
 from reloc_ros.types import Array
@@ -47,9 +47,9 @@ def cached_ray_grid(camera: Camera, rows: int, columns: int) -> Array:
     return _grids.get(camera, (rows, columns), compute)
 
 
-def _identity(camera: Camera) -> Hashable:
+def _identity(camera: Any) -> Hashable:
     try:
         hash(camera)
     except TypeError:
         return id(camera)
-    return camera
+    return camera  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ from reloc_ros.bundle.manifest import Manifest
 from reloc_ros.inference.backend import Backend
 from reloc_ros.localization.gate import gate
 from reloc_ros.localization.prepare import Prepared, prepare
-from reloc_ros.localization.solve import find_solver
+from reloc_ros.localization.solve import create_solver
 from reloc_ros.localization.solve.solution import Failure, Solution
 from reloc_ros.types import Estimate, Frame, Localization, Outputs, Reason, Rejected
 
@@ -37,13 +37,13 @@ class Localizer:
         backend: runs the network.
 
     Raises:
-        BundleError: the bundle's output kind has no solver here.
+        BundleError: the bundle's output kind has no solver here, or its settings are not the solver's.
     """
 
     def __init__(self, manifest: Manifest, backend: Backend) -> None:
         self._manifest = manifest
         self._backend = backend
-        self._solver = find_solver(manifest.output_kind)
+        self._solver = create_solver(manifest.output_kind, manifest.solve)
         self.stage_seconds: dict[str, float] = {}
         """Duration of each stage that ran in the last call, seconds."""
 
@@ -66,7 +66,7 @@ class Localizer:
         return self._backend.run({self._manifest.input.name: prepared.image})
 
     def _solve(self, outputs: Outputs, prepared: Prepared) -> Solution | Failure:
-        solution = self._solver(outputs, prepared.camera, self._manifest.solve)
+        solution = self._solver(outputs, prepared.camera)
         if isinstance(solution, Failure):
             return solution
         return replace(solution, covariance=solution.covariance * self._manifest.covariance_scale)

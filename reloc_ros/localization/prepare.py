@@ -58,7 +58,7 @@ def prepare(frame: Frame, spec: InputSpec, assumption: CameraAssumption) -> Prep
     shrinks = spec.width * spec.height <= fit.width * fit.height
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized = cv2.resize(cropped, (spec.width, spec.height), interpolation=interpolation)
-    return Prepared(image=np.ascontiguousarray(resized)[np.newaxis], camera=fit.camera)
+    return Prepared(image=np.asarray(resized, dtype=np.uint8)[np.newaxis], camera=fit.camera)
 
 
 def _fit(camera: Camera, spec: InputSpec, assumption: CameraAssumption) -> _Fit | Failure:

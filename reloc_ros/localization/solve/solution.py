@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from reloc_ros.cameras.camera import Camera
-from reloc_ros.types import Array, Outputs, Reason
+from reloc_ros.types import Array, Reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +28,3 @@ class Failure:
 
     reason: Reason
     detail: str
-
-
-# The camera is that of the image the network saw; the settings are the manifest's `solve`.
-Solver = Callable[[Outputs, Camera, dict[str, Any]], "Solution | Failure"]

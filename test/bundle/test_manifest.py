@@ -1,0 +1,126 @@
+"""The manifest schema: read back as written, and everything else refused with a message that names it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from fake_bundles import make_manifest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reloc_ros.bundle.manifest import SCHEMA_VERSION, read_manifest, write_manifest
+from reloc_ros.errors import BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLAIN = st.recursive(
+    st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> dict[str, Any]:
+    write_manifest(make_manifest(), tmp_path / "manifest.yaml")
+    return yaml.safe_load((tmp_path / "manifest.yaml").read_text())
+
+
+def read_plain(tmp_path: Path, plain: Any) -> Any:
+    path = tmp_path / "changed.yaml"
+    path.write_text(yaml.safe_dump(plain))
+    return read_manifest(path)
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    training=st.dictionaries(st.text(max_size=5), PLAIN, max_size=3),
+    scale=st.floats(1e-12, 1e12),
+    solve=st.dictionaries(st.text(min_size=1, max_size=5), st.integers() | st.floats(-1e9, 1e9), max_size=3),
+)
+def test_what_is_written_reads_back_equal(
+    tmp_path: Path, training: dict[str, Any], scale: float, solve: dict[str, Any]
+) -> None:
+    manifest = make_manifest(training=training, covariance_scale=scale, solve=solve)
+    write_manifest(manifest, tmp_path / "manifest.yaml")
+    assert read_manifest(tmp_path / "manifest.yaml") == manifest
+
+
+def test_a_whole_number_may_stand_for_a_float(tmp_path: Path, plain: dict[str, Any]) -> None:
+    plain["covariance_scale"] = 3
+    assert read_plain(tmp_path, plain).covariance_scale == 3.0
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value", "message"),
+    [
+        ((), "extra", 1, "unknown key 'extra'"),
+        (("gate",), "max_psition_std_m", 1.0, "unknown key 'max_psition_std_m'"),
+        ((), "schema_version", SCHEMA_VERSION + 1, "update reloc_ros"),
+        ((), "schema_version", 0, "schema_version is 0"),
+        ((), "schema_version", True, "schema_version is True"),
+        ((), "method", 7, "method is int 7"),
+        ((), "method", "", "method is empty"),
+        ((), "outputs", [], "outputs is empty"),
+        ((), "outputs", "weights", "outputs is str"),
+        ((), "covariance_scale", 0.0, "covariance_scale is 0.0"),
+        ((), "covariance_scale", float("nan"), "covariance_scale is nan"),
+        ((), "covariance_scale", True, "covariance_scale is bool True"),
+        ((), "solve", {"rows": "six"}, "solve.rows is str 'six'"),
+        ((), "solve", {"rows": True}, "solve.rows is bool True"),
+        ((), "training", [1], "training is list"),
+        (("input",), "channels", "bgr", "'bgr'"),
+        (("input",), "width", -64, "-64x48"),
+        (("input",), "width", 64.5, "input: width is float 64.5"),
+        (("camera",), "horizontal_fov_deg_min", 90.0, "90.0 to 80.0 deg"),
+        (("map_bounds",), "min_m", [0.0, 0.0], "min_m has 2 entries, expected 3"),
+        (("map_bounds",), "min_m", [9.0, 0.0, 0.0], "exceeds"),
+        (("gate",), "max_position_std_m", 0.0, "max_position_std_m is 0.0"),
+        (("gate",), "max_rotation_std_rad", -1.0, "max_rotation_std_rad is -1.0"),
+        (("gate",), "bounds_margin_m", -0.1, "bounds_margin_m is -0.1"),
+        ((), "files", {"../model.onnx": "0" * 64}, "'../model.onnx'"),
+        ((), "files", {"model.onnx": "abc"}, "sha256 'abc'"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(
+    tmp_path: Path, plain: dict[str, Any], place: tuple[str, ...], key: str, value: Any, message: str
+) -> None:
+    target = plain
+    for step in place:
+        target = target[step]
+    target[key] = value
+    with pytest.raises(BundleError) as caught:
+        read_plain(tmp_path, plain)
+    assert message in str(caught.value)
+    assert "changed.yaml" in str(caught.value)
+
+
+def test_every_key_must_be_there(tmp_path: Path, plain: dict[str, Any]) -> None:
+    for key in plain:
+        without = {name: value for name, value in plain.items() if name != key}
+        with pytest.raises(BundleError, match=key):
+            read_plain(tmp_path, without)
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "key: [unclosed", "\x00", "!!python/object/apply:os.getcwd []"])
+def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "manifest.yaml"
+    path.write_text(text)
+    with pytest.raises(BundleError, match=r"manifest\.yaml"):
+        read_manifest(path)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.yaml"
+    path.write_bytes(b"\xff\xfe\x80method")
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_manifest(path)
+
+
+def test_values_that_are_not_plain_are_refused_when_writing(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="not plain"):
+        write_manifest(make_manifest(metrics={"thing": object()}), tmp_path / "manifest.yaml")
+    assert not (tmp_path / "manifest.yaml").exists()

@@ -1,0 +1,96 @@
+"""Bundles whose network knows the truth: a grey value in, the point clouds of that frame out.
+
+The graph takes the mean of the image, rounds it and looks the answer up, so that an image of the uniform value k is
+"frame k". Real ONNX, real bundle files, no training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from reloc_ros.bundle.load import Bundle, write_bundle
+from reloc_ros.bundle.manifest import CameraAssumption, GateSpec, InputSpec, Manifest, MapBounds
+from reloc_ros.cameras.camera import ray_grid
+from reloc_ros.cameras.pinhole import PinholeCamera
+from reloc_ros.geometry import se3
+from reloc_ros.types import Array, Frame
+
+ROWS, COLUMNS = 6, 8
+INPUT = InputSpec(width=64, height=48)
+OUTPUTS = ("points_map", "range_m", "weights")
+# A camera twice the network's size whose principal point is off the middle.
+CAMERA = PinholeCamera(128, 96, np.array([[105.0, 0.0, 61.0], [0.0, 103.0, 49.5], [0.0, 0.0, 1.0]]))
+
+
+def make_manifest(**changes: Any) -> Manifest:
+    """Return a valid manifest without checksums, with fields changed."""
+    manifest = Manifest(
+        method="implicit_geometry",
+        map_frame="map",
+        output_kind="points",
+        input=INPUT,
+        camera=CameraAssumption(model="pinhole", horizontal_fov_deg_min=40.0, horizontal_fov_deg_max=80.0),
+        outputs=OUTPUTS,
+        solve={
+            "rows": ROWS,
+            "columns": COLUMNS,
+            "angle_std_rad": 0.01,
+            "range_std_log": 0.1,
+            "min_inlier_ratio": 0.5,
+            "min_conditioning": 1e-3,
+        },
+        map_bounds=MapBounds(min_m=(-5.0, -4.0, -3.0), max_m=(5.0, 4.0, 3.0)),
+        gate=GateSpec(max_position_std_m=0.5, max_rotation_std_rad=0.2, bounds_margin_m=1.0),
+        covariance_scale=1.0,
+        training={"data": "fake:none", "split": {"val_fraction": 0.2, "block": 5, "guard": 1}},
+        metrics={"median_translation_error_m": 0.0},
+    )
+    return replace(manifest, **changes)
+
+
+def frame_number(number: int, camera: PinholeCamera = CAMERA) -> Frame:
+    """Return the image that the truth network takes for pose `number`."""
+    image = np.full((camera.height, camera.width, 3), number, dtype=np.uint8)
+    return Frame(image=image, camera=camera, stamp_ns=number * 100_000_000)
+
+
+def write_truth_bundle(folder: Path, poses: list[Array], **changes: Any) -> Bundle:
+    """Write a bundle whose network answers frame k with clouds that belong to poses[k] exactly (as float32)."""
+    rng = np.random.default_rng(0)
+    rays_camera = ray_grid(CAMERA.resized(INPUT.width, INPUT.height), ROWS, COLUMNS)
+    range_m = rng.uniform(1.0, 4.0, (len(poses), ROWS * COLUMNS))
+    points_map = np.stack(
+        [se3.transform_points(T, rays_camera * r[:, np.newaxis]) for T, r in zip(poses, range_m, strict=True)]
+    )
+    answers = {"points_map": points_map, "range_m": range_m, "weights": np.ones_like(range_m)}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    model = folder.parent / f"{folder.name}.onnx"
+    write_lookup_model(model, answers)
+    return write_bundle(folder, make_manifest(**changes), {"model.onnx": model})
+
+
+def write_lookup_model(path: Path, answers: dict[str, Array], spec: InputSpec = INPUT) -> None:
+    """Write an ONNX graph that answers an image of mean k with entry k of each array."""
+    nodes = [
+        helper.make_node("Cast", [spec.name], ["as_float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["as_float"], ["mean"], keepdims=0),
+        helper.make_node("Round", ["mean"], ["rounded"]),
+        helper.make_node("Cast", ["rounded"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["index", "one"], ["indices"]),
+    ]
+    constants = [numpy_helper.from_array(np.array([1], dtype=np.int64), "one")]
+    outputs = []
+    for name, array in answers.items():
+        constants.append(numpy_helper.from_array(array.astype(np.float32), f"{name}_table"))
+        nodes.append(helper.make_node("Gather", [f"{name}_table", "indices"], [name], axis=0))
+        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, *array.shape[1:]]))
+    image = helper.make_tensor_value_info(spec.name, TensorProto.UINT8, spec.shape)
+    graph = helper.make_graph(nodes, "lookup", [image], outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
