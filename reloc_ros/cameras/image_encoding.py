@@ -54,8 +54,8 @@ ENCODINGS: dict[str, _Encoding] = {
 }
 
 
-# Some cameras pad their JPEG frames.
-_PADDING_BYTES = 1024
+# Cameras may pad a JPEG frame with zeros, and may append some bytes of their own.
+_TAIL_BYTES = 1024
 _START_AND_END = ((b"\xff\xd8\xff", b"\xff\xd9"), (b"\x89PNG", b"IEND"))
 
 
@@ -122,7 +122,7 @@ def decode_compressed(data: NDArray[np.uint8]) -> Image:
 def _is_truncated(data: NDArray[np.uint8]) -> bool:
     # Decoders fill the missing part of a truncated file with grey and only warn.
     head = data[:4].tobytes()
-    tail = data[-_PADDING_BYTES:].tobytes()
+    tail = data.tobytes().rstrip(b"\0")[-_TAIL_BYTES:]
     return any(head.startswith(start) and end not in tail for start, end in _START_AND_END)
 
 

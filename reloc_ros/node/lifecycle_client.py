@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,7 +104,7 @@ class NodeProcess:
         if self._process is None:
             return 0
         if self._process.poll() is None:
-            self._process.send_signal(subprocess.signal.SIGINT)  # type: ignore[attr-defined]
+            self._process.send_signal(signal.SIGINT)
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:

@@ -70,7 +70,7 @@ class Recorder:
 
     def __init__(self, node: Node, relocalizer: str = "/relocalizer_node", *, transforms: bool = False) -> None:
         self.changed = Condition()
-        self._name = relocalizer.strip("/").replace("/", ".")
+        self._name = relocalizer.strip("/")
         self._poses: list[tuple[int, float, str, Array, Array]] = []
         self._diagnostics: list[dict[str, str]] = []
         self._transforms: list[RecordedTransform] = []

@@ -112,6 +112,6 @@ def test_a_truncated_file_is_refused_not_filled_with_grey(suffix: str) -> None:
     picture = np.random.default_rng(3).integers(0, 255, (64, 80, 3), dtype=np.uint8)
     whole = np.frombuffer(cv2.imencode(suffix, picture)[1].tobytes(), dtype=np.uint8)
     assert decode_compressed(whole).shape == (64, 80, 3)
-    assert decode_compressed(np.pad(whole, (0, 100))).shape == (64, 80, 3)
+    assert decode_compressed(np.pad(whole, (0, 5000))).shape == (64, 80, 3)
     with pytest.raises(ImageError, match="truncated"):
         decode_compressed(whole[: whole.size * 2 // 3])

@@ -1,0 +1,132 @@
+"""What /diagnostics says: pure functions from the node's view of itself, each with the value and its limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from reloc_ros.node.conversions import ns_to_stamp
+from reloc_ros.node.parameters import Settings
+from reloc_ros.node.statistics import Summary
+from reloc_ros.types import Array, Reason
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeView:
+    """What the node knows about itself.
+
+    Args:
+        name: full node name, without the first slash.
+        lifecycle: `unconfigured`, `inactive`, `active` or `finalized`.
+        model: `none`, `loading`, `ready`, `failed` or `ended`.
+        problem: why configuring or loading failed; empty when it did not.
+        bundle: folder given.
+        method: of the bundle; empty until the model is ready, as are the next three.
+        backend: what runs the network.
+        precision: of the network.
+        device: it runs on.
+        tf_mode: as set.
+    """
+
+    name: str
+    lifecycle: str
+    model: str
+    problem: str = ""
+    bundle: str = ""
+    method: str = ""
+    backend: str = ""
+    precision: str = ""
+    device: str = ""
+    tf_mode: str = ""
+
+
+def diagnose(view: NodeView, summary: Summary, settings: Settings, stamp_ns: int) -> DiagnosticArray:
+    """Return the whole message."""
+    message = DiagnosticArray()
+    message.header.stamp = ns_to_stamp(stamp_ns)
+    message.status = [
+        model_status(view),
+        frames_status(view, summary, settings.max_rejection_rate, settings.max_fix_age_s),
+        latency_status(view, summary, settings.max_latency_s),
+    ]
+    return message
+
+
+def model_status(view: NodeView) -> DiagnosticStatus:
+    """Return the state of node and model; an error when the model cannot be used."""
+    level, text = OK, f"{view.lifecycle}, model {view.model}"
+    if view.problem:
+        level, text = ERROR, view.problem
+    elif view.model == "ended":
+        level, text = ERROR, "the worker thread has ended; clean up and configure the node again"
+    elif view.model == "loading":
+        level, text = WARN, "the model is being loaded; images wait"
+    values = {
+        "state": view.lifecycle,
+        "model": view.model,
+        "bundle": view.bundle,
+        "method": view.method,
+        "backend": view.backend,
+        "precision": view.precision,
+        "device": view.device,
+        "tf_mode": view.tf_mode,
+    }
+    return _status(view, "model", level, text, values)
+
+
+def frames_status(
+    view: NodeView, summary: Summary, max_rejection_rate: float, max_fix_age_s: float
+) -> DiagnosticStatus:
+    """Return what became of the frames; a warning when too many are rejected or the last pose is too old."""
+    level, text = OK, f"{summary.counts['accepted']} poses from {summary.counts['in']} frames"
+    too_old = summary.fix_age_s is not None and summary.fix_age_s > max_fix_age_s
+    if view.lifecycle == "active":
+        if summary.counts["in"] == 0:
+            level, text = WARN, "no image yet; check the image topic"
+        elif summary.recent_rejected > max_rejection_rate:
+            rate = f"{summary.recent_rejected:.0%} of the latest frames rejected (limit {max_rejection_rate:.0%})"
+            level, text = WARN, f"{rate}, last: {summary.last_rejection}"
+        elif too_old:
+            level, text = WARN, f"last pose is {summary.fix_age_s:.1f} s old (limit {max_fix_age_s:g} s)"
+    values = {f"frames_{event}": str(count) for event, count in summary.counts.items()}
+    values["frames_rejected"] = str(sum(summary.rejected.values()))
+    values.update({f"rejected_{reason.value}": str(summary.rejected.get(reason, 0)) for reason in Reason})
+    values["last_rejection"] = summary.last_rejection
+    values["recent_rejection_rate"] = f"{summary.recent_rejected:.3f}"
+    values["recent_rejection_rate_limit"] = f"{max_rejection_rate:g}"
+    values["fix_age_s"] = "" if summary.fix_age_s is None else f"{summary.fix_age_s:.2f}"
+    values["fix_age_limit_s"] = f"{max_fix_age_s:g}"
+    return _status(view, "frames", level, text, values)
+
+
+def latency_status(view: NodeView, summary: Summary, max_latency_s: float) -> DiagnosticStatus:
+    """Return the time from an image's arrival to its pose; a warning when the mean exceeds the limit."""
+    latencies_s, overheads_s = summary.latencies_s, summary.overheads_s
+    if len(latencies_s) == 0:
+        return _status(view, "latency", OK, "no pose yet", {"latency_limit_ms": f"{max_latency_s * 1e3:g}"})
+    mean_s = float(np.mean(latencies_s))
+    text = f"mean {mean_s * 1e3:.1f} ms (limit {max_latency_s * 1e3:g} ms)"
+    values = {
+        "latency_last_ms": f"{latencies_s[-1] * 1e3:.2f}",
+        "latency_mean_ms": f"{mean_s * 1e3:.2f}",
+        "latency_p50_ms": _percentile_ms(latencies_s, 50),
+        "latency_p99_ms": _percentile_ms(latencies_s, 99),
+        "latency_limit_ms": f"{max_latency_s * 1e3:g}",
+        "overhead_p50_ms": _percentile_ms(overheads_s, 50),
+        "overhead_p99_ms": _percentile_ms(overheads_s, 99),
+    }
+    return _status(view, "latency", WARN if mean_s > max_latency_s else OK, text, values)
+
+
+def _percentile_ms(durations_s: Array, percent: int) -> str:
+    return f"{float(np.percentile(durations_s, percent)) * 1e3:.2f}"
+
+
+def _status(view: NodeView, topic: str, level: bytes, text: str, values: dict[str, str]) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    name = f"{view.name}: {topic}"
+    return DiagnosticStatus(level=level, name=name, message=text, hardware_id=view.device, values=pairs)

@@ -1,0 +1,126 @@
+"""The worker side of a frame's way: message -> frame -> estimate -> placed -> published, or a named rejection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Lock
+from time import perf_counter
+from typing import TypeVar
+
+from reloc_ros.errors import ImageError
+from reloc_ros.localization.solve.solution import Failure
+from reloc_ros.node.camera_source import CameraSource
+from reloc_ros.node.conversions import image_to_rgb
+from reloc_ros.node.frame_intake import Arrival
+from reloc_ros.node.model import Model
+from reloc_ros.node.outputs import Outputs
+from reloc_ros.node.statistics import Statistics
+from reloc_ros.node.transforms import Placed, Transforms
+from reloc_ros.types import Estimate, Frame, Localization, Reason, Rejected
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class FramePath:
+    """Takes one arrived image to its pose on the wire.
+
+    Args:
+        model: the relocalizer.
+        cameras: knows the camera of an image.
+        transforms: knows the robot's transform tree.
+        outputs: publishes poses.
+        statistics: counts what became of each frame.
+        publishing: held while a frame's outcome is published, so that nothing follows a deactivation or a reset.
+        is_current: whether a frame still counts (the node is active and time has not jumped back since it arrived).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        cameras: CameraSource,
+        transforms: Transforms,
+        outputs: Outputs,
+        statistics: Statistics,
+        publishing: Lock,
+        is_current: Callable[[Arrival], bool],
+    ) -> None:
+        self._model = model
+        self._cameras = cameras
+        self._transforms = transforms
+        self._outputs = outputs
+        self._statistics = statistics
+        self._publishing = publishing
+        self._is_current = is_current
+        self._last_reason: Reason | None = None
+
+    def handle(self, arrival: Arrival) -> None:
+        """Localize one image and publish its pose, or count why there is none. Never raises."""
+        frame = self._run(Reason.BAD_IMAGE, self._to_frame, arrival)
+        localized = self._run(Reason.INFERENCE_FAILED, self._localize, frame)
+        placed = self._run(Reason.NO_TRANSFORM, lambda estimate: self._place(estimate, arrival), localized)
+        with self._publishing:
+            if not self._is_current(arrival):
+                self._statistics.count("dropped")
+                return
+            published = self._run(Reason.OUTPUT_FAILED, lambda ready: self._publish(ready, arrival), placed)
+        if isinstance(published, Failure):
+            self._reject(published)
+        else:
+            self._accept(arrival)
+
+    def _to_frame(self, arrival: Arrival) -> Frame | Failure:
+        try:
+            image = image_to_rgb(arrival.message)
+        except ImageError as error:
+            return Failure(reason=Reason.BAD_IMAGE, detail=str(error))
+        if arrival.stamp_ns == 0:
+            detail = "the image's stamp is 0, expected its time of exposure; correct the camera driver"
+            return Failure(reason=Reason.BAD_IMAGE, detail=detail)
+        height, width = image.shape[:2]
+        camera = self._cameras.camera(self._model.camera_model, width, height)
+        if isinstance(camera, Failure):
+            return camera
+        frame_id = arrival.message.header.frame_id
+        return Frame(image=image, camera=camera, stamp_ns=arrival.stamp_ns, frame_id=frame_id)
+
+    def _localize(self, frame: Frame) -> Estimate | Failure:
+        localization: Localization = self._model.localizer.localize(frame)
+        if isinstance(localization, Rejected):
+            return Failure(reason=localization.reason, detail=localization.detail)
+        return localization
+
+    def _place(self, estimate: Estimate, arrival: Arrival) -> Placed | Failure:
+        return self._transforms.place(estimate, arrival.message.header.frame_id)
+
+    def _publish(self, placed: Placed, arrival: Arrival) -> Placed:
+        self._outputs.publish(placed)
+        self._transforms.broadcast(placed, arrival.received_ns)
+        return placed
+
+    def _accept(self, arrival: Arrival) -> None:
+        self._last_reason = None
+        self._statistics.accepted(
+            latency_s=perf_counter() - arrival.received_s,
+            inference_s=self._model.localizer.stage_seconds.get("infer", 0.0),
+        )
+
+    def _reject(self, failure: Failure) -> None:
+        self._statistics.rejected(failure.reason, failure.detail)
+        # One line for each run of rejections of one kind: a camera without camera_info must not flood the log.
+        if failure.reason is not self._last_reason:
+            _log.warning("frame rejected: %s: %s", failure.reason.value, failure.detail)
+        self._last_reason = failure.reason
+
+    def _run(self, fault: Reason, step: Callable[..., T | Failure], noun: object) -> T | Failure:
+        """Return what a step makes of its noun; a Failure passes by, an exception becomes the step's Failure."""
+        if isinstance(noun, Failure):
+            return noun
+        try:
+            return step(noun)
+        except Exception as error:  # one frame's fault is named in diagnostics; the next frame is a new chance
+            _log.exception("%s", fault.value)
+            return Failure(reason=fault, detail=f"{type(error).__name__}: {error}")

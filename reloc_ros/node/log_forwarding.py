@@ -1,0 +1,31 @@
+"""The core logs with `logging`; this hands its records to the node's own logger, and so to /rosout."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+
+class RosLogHandler(logging.Handler):
+    """Forwards records to a ROS logger of the same severity.
+
+    Args:
+        logger: `node.get_logger()`.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record."""
+        text = self.format(record)
+        # One call site for each severity: rclpy refuses a call site that changes its severity.
+        if record.levelno >= logging.ERROR:
+            self._logger.error(text)
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(text)
+        elif record.levelno >= logging.INFO:
+            self._logger.info(text)
+        else:
+            self._logger.debug(text)

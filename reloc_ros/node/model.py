@@ -1,0 +1,71 @@
+"""The relocalizer behind the node: its bundle is verified at once, its network loaded and warmed up later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from reloc_ros.bundle.load import load_bundle
+from reloc_ros.inference.backend import create_backend
+from reloc_ros.localization.localizer import Localizer
+from reloc_ros.node.parameters import Settings
+from reloc_ros.types import Frame, Localization
+
+
+class FrameLocalizer(Protocol):
+    """What the node needs of a localizer."""
+
+    stage_seconds: dict[str, float]
+
+    def localize(self, frame: Frame) -> Localization:
+        """Return the pose of the frame's camera, or why there is none."""
+
+
+def _nothing_to_free() -> None:
+    """Fit a model that holds no resources."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A relocalizer that is ready, and what diagnostics say about it."""
+
+    localizer: FrameLocalizer
+    method: str
+    camera_model: str
+    backend: str
+    precision: str
+    device: str
+    close: Callable[[], None] = _nothing_to_free
+
+
+Load = Callable[[], Model]
+OpenModel = Callable[[Settings], Load]
+
+
+def open_model(settings: Settings) -> Load:
+    """Verify the bundle and return the function that loads it, which may take long.
+
+    Raises:
+        BundleError: the bundle is missing, truncated, tampered with or of another schema.
+    """
+    bundle = load_bundle(settings.bundle)
+    manifest = bundle.manifest
+
+    def load() -> Model:
+        backend = create_backend(settings.backend, bundle, settings.threads)
+        # The first run allocates and picks kernels; better now than in the robot's first frame.
+        backend.run({manifest.input.name: np.zeros(manifest.input.shape, dtype=np.uint8)})
+        return Model(
+            localizer=Localizer(manifest, backend),
+            method=manifest.method,
+            camera_model=manifest.camera.model,
+            backend=backend.name,
+            precision=backend.precision,
+            device=backend.device,
+            close=backend.close,
+        )
+
+    return load

@@ -1,0 +1,35 @@
+"""What the node publishes about an accepted pose."""
+
+from __future__ import annotations
+
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from reloc_ros.node.conversions import pose_stamped, pose_with_covariance
+from reloc_ros.node.transforms import Placed
+
+# As nav2_amcl has it: who starts later still gets the latest pose.
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Outputs:
+    """The pose publishers; they drop silently while the node is not active."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._pose = node.create_lifecycle_publisher(PoseStamped, "~/pose", 10)
+        self._pose_with_covariance = node.create_lifecycle_publisher(
+            PoseWithCovarianceStamped, "~/pose_with_covariance", LATCHED
+        )
+
+    def publish(self, placed: Placed) -> None:
+        """Publish a pose with the stamp of its image."""
+        where = {"map_frame": placed.map_frame, "stamp_ns": placed.stamp_ns}
+        self._pose_with_covariance.publish(pose_with_covariance(placed.T_map_target, placed.covariance, **where))
+        self._pose.publish(pose_stamped(placed.T_map_target, **where))
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        self._node.destroy_lifecycle_publisher(self._pose)
+        self._node.destroy_lifecycle_publisher(self._pose_with_covariance)

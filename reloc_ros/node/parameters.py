@@ -1,0 +1,213 @@
+"""Every parameter of the node, once: the fields of `Settings` are the table.
+
+Declaration, `config/reloc.yaml` and the table in the README follow from it (`python -m reloc_ros.node.parameters`
+prints the README table), and a test proves that they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, ParameterType
+from rclpy.lifecycle import LifecycleNode
+from rclpy.parameter import Parameter
+
+from reloc_ros.errors import ConfigError
+from reloc_ros.inference.backend import BACKENDS, DEFAULT_BACKEND
+
+Limits = tuple[float, float]
+
+
+def _parameter(
+    default: Any, doc: str, *, limits: Limits | None = None, choices: Sequence[str] = (), fixed: bool = True
+) -> Any:
+    """Return the dataclass field of one parameter.
+
+    Args:
+        default: value when nobody sets it; its type is the parameter's type.
+        doc: what it does, with its unit.
+        limits: smallest and largest number allowed.
+        choices: the only texts allowed.
+        fixed: read when the node is configured; setting it later is refused.
+    """
+    return field(default=default, metadata={"doc": doc, "limits": limits, "choices": tuple(choices), "fixed": fixed})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The node's parameters, in the order of the pipeline."""
+
+    bundle: str = _parameter("", "Folder of the relocalizer bundle (`reloc export` writes it). Required.")
+    backend: str = _parameter(DEFAULT_BACKEND, "What runs the network.", choices=tuple(BACKENDS))
+    threads: int = _parameter(0, "CPU threads for the network; 0 lets the back end choose.", limits=(0, 64))
+    image_transport: str = _parameter(
+        "both",
+        "Which image topics to subscribe to. With `both`, a frame that arrives twice is used once.",
+        choices=("raw", "compressed", "both"),
+    )
+    camera_frame: str = _parameter("", "Optical frame of the camera; empty takes `header.frame_id` of the image.")
+    odom_frame: str = _parameter("odom", "Odometry frame.")
+    base_frame: str = _parameter("base_link", "Robot frame that the odometry moves.")
+    map_frame: str = _parameter("", "Name to publish the map frame under; empty takes the bundle's.")
+    pose_of: str = _parameter(
+        "camera",
+        "What the published poses describe: the camera's optical frame or `base_frame`.",
+        choices=("camera", "base"),
+    )
+    tf_mode: str = _parameter(
+        "map_to_odom",
+        "Transform to broadcast: map to odom (needs odometry on /tf), map to camera (hand-held), or none.",
+        choices=("map_to_odom", "map_to_camera", "off"),
+    )
+    transform_tolerance: float = _parameter(
+        0.5, "Seconds by which map to odom is dated ahead, so that it is valid until the next.", limits=(0.0, 10.0), fixed=False
+    )
+    transform_rate_hz: float = _parameter(
+        40.0, "How often map to odom is broadcast between fixes, Hz.", limits=(1.0, 100.0)
+    )
+    transform_wait_s: float = _parameter(
+        0.1, "Longest wait for odometry at the image stamp, s; then the frame is rejected.", limits=(0.0, 2.0), fixed=False
+    )
+    diagnostics_rate_hz: float = _parameter(1.0, "How often diagnostics are published, Hz.", limits=(0.1, 50.0))
+    max_latency_s: float = _parameter(
+        0.5, "Mean latency above which diagnostics warn, s.", limits=(0.001, 60.0), fixed=False
+    )
+    max_fix_age_s: float = _parameter(
+        5.0, "Age of the last accepted pose above which diagnostics warn, s.", limits=(0.1, 3600.0), fixed=False
+    )
+    max_rejection_rate: float = _parameter(
+        0.5, "Rejected share of the latest 100 frames above which diagnostics warn.", limits=(0.0, 1.0), fixed=False
+    )
+
+
+TABLE: tuple[Field[Any], ...] = fields(Settings)
+
+
+def declare(node: LifecycleNode) -> dict[str, str]:
+    """Declare every parameter and return what is wrong with the values given from outside, by parameter name.
+
+    A wrong value is not raised here: the node must come up to say so. Its parameter takes the default meanwhile, and
+    `require` refuses to go on until it is set to something allowed.
+    """
+    given = given_values(node)
+    problems: dict[str, str] = {}
+    for row in TABLE:
+        problem = complaint(row.name, given[row.name].value) if row.name in given else None
+        if problem is not None:
+            problems[row.name] = problem
+        node.declare_parameter(row.name, row.default, _descriptor(row), ignore_override=problem is not None)
+    known = ", ".join(row.name for row in TABLE)
+    for name in given:
+        if not node.has_parameter(name):
+            problems[name] = f"parameter {name!r} is unknown, the node has {known}; correct or remove it"
+    return problems
+
+
+def given_values(node: LifecycleNode) -> dict[str, Parameter]:
+    """Return the values given by parameter files and on the command line, whether declared or not."""
+    # rclpy has no public way to see the values that nobody declared, and exactly those are the typing errors.
+    return dict(node._parameter_overrides)
+
+
+def current(node: LifecycleNode) -> Settings:
+    """Return the values now."""
+    return Settings(**{row.name: node.get_parameter(row.name).value for row in TABLE})
+
+
+def require(node: LifecycleNode, settings: Settings, problems: dict[str, str]) -> None:
+    """Check that the node can be configured.
+
+    Args:
+        node: for messages.
+        settings: current values.
+        problems: what `declare` found, less the parameters that were set to an allowed value since.
+
+    Raises:
+        ConfigError: a given value is unknown or not allowed, or no bundle is given; names all of them.
+    """
+    if problems:
+        raise ConfigError("; ".join(problems.values()))
+    if not settings.bundle:
+        raise ConfigError(
+            "parameter bundle is empty, expected the folder of a bundle; set it, and check that the parameter file "
+            f"addresses this node ({node.get_fully_qualified_name()} or /**)"
+        )
+
+
+def complaint(name: str, value: Any) -> str | None:
+    """Return what is wrong with a value of a parameter of the table, or None."""
+    row = next((row for row in TABLE if row.name == name), None)
+    if row is None:
+        return None  # belongs to rclpy, for example use_sim_time
+    limits, choices = row.metadata["limits"], row.metadata["choices"]
+    if type(value) is not type(row.default):
+        expected = f"{type(row.default).__name__}, for example {row.default!r}"
+        return f"parameter {name} is {value!r}, expected {expected}"
+    if limits is not None and not limits[0] <= value <= limits[1]:
+        return f"parameter {name} is {value!r}, expected {limits[0]:g} to {limits[1]:g}"
+    if choices and value not in choices:
+        return f"parameter {name} is {value!r}, choose one of {', '.join(choices)}"
+    return None
+
+
+def refusal(parameters: Iterable[Parameter], *, configured: bool) -> str | None:
+    """Return why these parameters cannot be set now, or None."""
+    fixed = {row.name for row in TABLE if row.metadata["fixed"]}
+    for parameter in parameters:
+        problem = complaint(parameter.name, parameter.value)
+        if problem is not None:
+            return problem
+        if configured and parameter.name in fixed:
+            return f"parameter {parameter.name} is fixed while the node is configured; clean the node up first"
+    return None
+
+
+def updated(settings: Settings, changed: Iterable[Parameter]) -> Settings:
+    """Return the settings with some parameters set to allowed values."""
+    names = {row.name for row in TABLE}
+    return replace(settings, **{parameter.name: parameter.value for parameter in changed if parameter.name in names})
+
+
+def markdown_table() -> str:
+    """Return the parameter table of the README."""
+    lines = ["| parameter | default | allowed | changeable while running | meaning |", "|---|---|---|---|---|"]
+    for row in TABLE:
+        default = f"`{row.default!r}`".replace("'", '"')
+        changeable = "no" if row.metadata["fixed"] else "yes"
+        lines.append(f"| `{row.name}` | {default} | {_allowed(row)} | {changeable} | {row.metadata['doc']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _allowed(row: Field[Any]) -> str:
+    limits, choices = row.metadata["limits"], row.metadata["choices"]
+    if choices:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    if limits:
+        return f"{limits[0]:g} to {limits[1]:g}"
+    return "any text"
+
+
+def _descriptor(row: Field[Any]) -> ParameterDescriptor:
+    types = {
+        bool: ParameterType.PARAMETER_BOOL,
+        int: ParameterType.PARAMETER_INTEGER,
+        float: ParameterType.PARAMETER_DOUBLE,
+        str: ParameterType.PARAMETER_STRING,
+    }
+    descriptor = ParameterDescriptor(
+        name=row.name, type=types[type(row.default)], description=row.metadata["doc"]
+    )
+    limits, choices = row.metadata["limits"], row.metadata["choices"]
+    if choices:
+        descriptor.additional_constraints = "one of: " + ", ".join(choices)
+    if limits and isinstance(row.default, int):
+        descriptor.integer_range = [IntegerRange(from_value=int(limits[0]), to_value=int(limits[1]), step=0)]
+    elif limits:
+        descriptor.floating_point_range = [FloatingPointRange(from_value=limits[0], to_value=limits[1], step=0.0)]
+    return descriptor
+
+
+if __name__ == "__main__":
+    print(markdown_table(), end="")
