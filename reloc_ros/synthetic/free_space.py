@@ -1,0 +1,116 @@
+"""Where on the floor a robot fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from reloc_ros.errors import DatasetError
+from reloc_ros.synthetic.mesh import TexturedMesh
+from reloc_ros.synthetic.ray_caster import RayCaster
+from reloc_ros.types import Array
+
+RESOLUTION_M = 0.05
+STEP_OVER_M = 0.06
+"""Lower things (rugs, thresholds) are driven over."""
+
+
+@dataclass(frozen=True)
+class FreeSpace:
+    """A grid over the floor, row = y, column = x; cell (0, 0) has its corner at `origin`.
+
+    Args:
+        origin: (x, y) metres.
+        resolution: edge of a cell, metres.
+        obstacle: (H, W) cells in which something stands that the robot would hit.
+        clearance: (H, W) metres from a cell's centre to the nearest obstacle.
+        free: (H, W) cells in which the robot's centre may be; all are connected with each other.
+        floor_m: height of the floor.
+    """
+
+    origin: tuple[float, float]
+    resolution: float
+    obstacle: NDArray[np.bool_]
+    clearance: Array
+    free: NDArray[np.bool_]
+    floor_m: float
+
+    def cells(self, xy: Array) -> NDArray[np.intp]:
+        """Return (..., 2) (row, column) of (..., 2) points, clipped to the grid."""
+        column_row = np.floor((np.asarray(xy) - self.origin) / self.resolution).astype(np.intp)
+        return np.clip(column_row[..., ::-1], 0, np.array(self.free.shape) - 1)
+
+    def centres(self, cells: NDArray[np.intp]) -> Array:
+        """Return (..., 2) x, y of the centres of (..., 2) cells (row, column)."""
+        return np.asarray((cells[..., ::-1] + 0.5) * self.resolution + self.origin, float)
+
+    def is_free(self, xy: Array) -> NDArray[np.bool_]:
+        """Tell for (..., 2) points whether the robot's centre may be there."""
+        cells = self.cells(xy)
+        return np.asarray(self.free[cells[..., 0], cells[..., 1]], bool)
+
+    def inside(self, area: tuple[float, float, float, float]) -> NDArray[np.intp]:
+        """Return (N, 2) free cells whose centres lie in a rectangle (x0, y0, x1, y1)."""
+        cells = np.argwhere(self.free)
+        xy = self.centres(cells)
+        keep = (xy[:, 0] > area[0]) & (xy[:, 1] > area[1]) & (xy[:, 0] < area[2]) & (xy[:, 1] < area[3])
+        return cells[keep]
+
+    def share_of(self, area: tuple[float, float, float, float]) -> float:
+        """Return which share of a rectangle is free."""
+        size = (area[2] - area[0]) * (area[3] - area[1])
+        return len(self.inside(area)) * self.resolution**2 / size
+
+
+def free_space(mesh: TexturedMesh, radius_m: float, height_m: float, floor_m: float = 0.0) -> FreeSpace:
+    """Return where an upright cylinder of the given size can stand and get to.
+
+    A cell is an obstacle when the footprint of a triangle that reaches between `STEP_OVER_M` and `height_m` above the
+    floor touches it, or when there is no floor under it.
+
+    Raises:
+        DatasetError: the robot fits nowhere.
+    """
+    corners = mesh.triangles
+    low, high = corners[..., 2].min(axis=1) - floor_m, corners[..., 2].max(axis=1) - floor_m
+    (x0, y0, _), (x1, y1, _) = mesh.bounds
+    shape = (int(np.ceil((y1 - y0) / RESOLUTION_M)), int(np.ceil((x1 - x0) / RESOLUTION_M)))
+    drawn = np.zeros(shape, np.uint8)
+    scale = 16.0 / RESOLUTION_M
+    footprints = (corners[(high > STEP_OVER_M) & (low < height_m)][..., :2] - [x0, y0]) * scale - 8.0
+    for triangle in np.rint(footprints).astype(np.int32):
+        cv2.fillConvexPoly(drawn, triangle, 1, cv2.LINE_8, 4)
+        cv2.polylines(drawn, [triangle], True, 1, 1, cv2.LINE_8, 4)
+    obstacle = (drawn > 0) | ~_has_floor(mesh, (x0, y0), shape, floor_m)
+    # Padded: what lies outside the grid is not free either.
+    clearance = ndimage.distance_transform_edt(~np.pad(obstacle, 1, constant_values=True))[1:-1, 1:-1] * RESOLUTION_M
+    labels, count = ndimage.label(clearance > radius_m)
+    if count == 0:
+        raise DatasetError(
+            f"a robot of radius {radius_m} m and height {height_m} m fits nowhere (largest clearance "
+            f"{clearance.max():.2f} m); use a smaller robot, or check that the mesh is z up and in metres"
+        )
+    largest = 1 + int(np.argmax(ndimage.sum_labels(np.ones(shape), labels, np.arange(1, count + 1))))
+    return FreeSpace((x0, y0), RESOLUTION_M, obstacle, clearance, labels == largest, floor_m)
+
+
+def _has_floor(
+    mesh: TexturedMesh, origin: tuple[float, float], shape: tuple[int, int], floor_m: float
+) -> NDArray[np.bool_]:
+    """Return (H, W) whether a ray down from just above the floor meets it."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    start = np.stack(
+        [
+            origin[0] + (columns.ravel() + 0.5) * RESOLUTION_M,
+            origin[1] + (rows.ravel() + 0.5) * RESOLUTION_M,
+            np.full(rows.size, floor_m + STEP_OVER_M),
+        ],
+        axis=1,
+    ).astype(np.float32)
+    down = np.broadcast_to(np.array([0, 0, -1], np.float32), start.shape)
+    hits = RayCaster(mesh.triangles).cast(start, down)
+    return ((hits.face >= 0) & (hits.distance < 3 * STEP_OVER_M)).reshape(shape)

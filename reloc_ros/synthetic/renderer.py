@@ -1,0 +1,140 @@
+"""Pictures of a world by ray casting, for any camera that knows its rays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from reloc_ros.cameras.camera import Camera
+from reloc_ros.synthetic.camera_look import CameraLook, develop
+from reloc_ros.synthetic.lighting import look_up_outdoors
+from reloc_ros.synthetic.mesh import Floats, TexturedMesh
+from reloc_ros.synthetic.ray_caster import RayCaster
+from reloc_ros.synthetic.texture_atlas import TextureAtlas
+from reloc_ros.types import Array, Image
+
+SUBPIXELS_PX = ((-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375))
+"""Rotated grid: four rays through every pixel in which an edge runs."""
+
+
+@dataclass(frozen=True)
+class _Rays:
+    """Rays of one camera: through the centres (N, 3), through the sub-pixels (4, N, 3), radians across a pixel (N,)."""
+
+    centres: Floats
+    subpixels: Floats
+    pixel_rad: Floats
+
+
+class Renderer:
+    """Renders a lit mesh.
+
+    Textures are filtered by mip level; pixels in which the surface changes get four rays instead of one.
+    """
+
+    def __init__(self, mesh: TexturedMesh, outdoors: Image) -> None:
+        """Prepare a mesh; rays that leave it see the equirectangular picture `outdoors`."""
+        self._caster = RayCaster(mesh.triangles)
+        self._atlas = TextureAtlas(mesh.textures)
+        self._outdoors = outdoors
+        corners = mesh.triangles
+        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        area = np.maximum(np.linalg.norm(cross, axis=1), 1e-12)
+        self._normal = (cross / area[:, None]).astype(np.float32)
+        texels = np.abs(_uv_cross(mesh.uv)) * self._atlas.size[mesh.face_texture].prod(axis=1)
+        self._log_density = (0.5 * np.log2(np.maximum(texels / area, 1e-12))).astype(np.float32)
+        self._uv = np.concatenate(
+            [mesh.uv[:, 0], mesh.uv[:, 1] - mesh.uv[:, 0], mesh.uv[:, 2] - mesh.uv[:, 0]], axis=1
+        ).astype(np.float32)
+        lit = mesh.light[mesh.faces]
+        self._light = np.concatenate([lit[:, 0], lit[:, 1] - lit[:, 0], lit[:, 2] - lit[:, 0]], axis=1)
+        self._light = self._light.astype(np.float32)
+        self._texture, self._glow = mesh.face_texture, mesh.face_glow
+        self._surface = _surfaces(mesh, self._normal)
+        self._rays: dict[str, _Rays] = {}
+
+    def render(
+        self, camera: Camera, T_map_camera: Array, look: CameraLook | None = None, rng: Generator | None = None
+    ) -> Image:
+        """Return the (H, W, 3) uint8 RGB picture a camera at T_map_camera (4, 4) takes."""
+        return develop(self.light(camera, T_map_camera), look or CameraLook(), rng)
+
+    def light(self, camera: Camera, T_map_camera: Array) -> Floats:
+        """Return (H, W, 3) linear light arriving at a camera at T_map_camera (4, 4)."""
+        rays = self._rays_of(camera)
+        R, t = T_map_camera[:3, :3].astype(np.float32), T_map_camera[:3, 3].astype(np.float32)
+        colour, face = self._shade(rays.centres @ R.T, t, rays.pixel_rad)
+        edges = np.flatnonzero(_edges(self._surface[face].reshape(camera.height, camera.width)))
+        if len(edges):
+            directions = rays.subpixels[:, edges].reshape(-1, 3) @ R.T
+            finer, _ = self._shade(directions, t, np.tile(rays.pixel_rad[edges] * 0.5, len(SUBPIXELS_PX)))
+            # Averaged below 1.5, so that a lamp or window does not eat its frame.
+            colour[edges] = np.minimum(finer.reshape(len(SUBPIXELS_PX), -1, 3), 1.5).mean(axis=0)
+        return colour.reshape(camera.height, camera.width, 3)
+
+    def _shade(self, directions: Floats, origin: Floats, pixel_rad: Floats) -> tuple[Floats, NDArray[np.int32]]:
+        """Return (N, 3) light along (N, 3) unit directions and (N,) the faces met, -1 for the outside."""
+        hits = self._caster.cast(np.broadcast_to(origin, directions.shape), directions)
+        face, u, v = hits.face, hits.u[:, None], hits.v[:, None]
+        coordinates = np.take(self._uv, face, axis=0)
+        uv = coordinates[:, :2] + u * coordinates[:, 2:4] + v * coordinates[:, 4:]
+        lit = np.take(self._light, face, axis=0)
+        light = lit[:, :3] + u * lit[:, 3:6] + v * lit[:, 6:]
+        cosine = np.abs(np.einsum("ij,ij->i", np.take(self._normal, face, axis=0), directions))
+        # A pixel covers 1/cos more of a slanted surface in one direction: half of it is a compromise between
+        # blur across and shimmer along (no anisotropic filter).
+        spread = hits.distance * pixel_rad / np.sqrt(np.maximum(cosine, 0.02))
+        outside = np.flatnonzero(face < 0)
+        spread[outside] = 1e-3
+        detail = np.take(self._log_density, face) + np.log2(spread)
+        colour = self._atlas.sample(np.take(self._texture, face), uv, detail)
+        colour *= np.float32(1 / 255.0)
+        colour *= colour
+        colour *= light + np.take(self._glow, face)[:, None]
+        if len(outside):
+            colour[outside] = look_up_outdoors(self._outdoors, directions[outside])
+        return colour, face
+
+    def _rays_of(self, camera: Camera) -> _Rays:
+        """Return the rays of a camera, computed once."""
+        key = repr(camera.to_dict())
+        if key not in self._rays:
+            v, u = np.mgrid[: camera.height, : camera.width].astype(float)
+            pixels = np.stack([u.ravel(), v.ravel()], axis=1)
+            centres = camera.rays(pixels)
+            across = camera.rays(pixels + [0.5, 0.0]) - camera.rays(pixels - [0.5, 0.0])
+            down = camera.rays(pixels + [0.0, 0.5]) - camera.rays(pixels - [0.0, 0.5])
+            pixel_rad = np.sqrt(np.linalg.norm(np.cross(across, down), axis=1))
+            self._rays[key] = _Rays(
+                centres.astype(np.float32),
+                np.stack([camera.rays(pixels + np.array(offset)) for offset in SUBPIXELS_PX]).astype(np.float32),
+                np.maximum(pixel_rad, 1e-5).astype(np.float32),
+            )
+        return self._rays[key]
+
+
+def _uv_cross(uv: Floats) -> Floats:
+    a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
+    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], np.float32)
+
+
+def _surfaces(mesh: TexturedMesh, normal: Floats) -> NDArray[np.int32]:
+    """Return (F,) one number for each flat surface of one texture, so that its inner cell borders are no edges."""
+    offset = np.einsum("ij,ij->i", normal, mesh.triangles[:, 0])
+    rows = np.concatenate([mesh.face_texture[:, None], np.rint(normal * 20), np.rint(offset * 200)[:, None]], axis=1)
+    _, surface = np.unique(rows.astype(np.int64), axis=0, return_inverse=True)
+    return np.append(surface.reshape(-1), -1).astype(np.int32)
+
+
+def _edges(surface: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return (H, W) whether a pixel shows another surface than a neighbour of it."""
+    edge = np.zeros(surface.shape, bool)
+    across, down = surface[:, 1:] != surface[:, :-1], surface[1:] != surface[:-1]
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    return edge

@@ -1,0 +1,73 @@
+"""Worlds to drive through, by name or from a mesh file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reloc_ros.errors import DatasetError
+from reloc_ros.synthetic.apartment import build_apartment
+from reloc_ros.synthetic.lighting import Lamp, bake
+from reloc_ros.synthetic.mesh import TexturedMesh
+from reloc_ros.synthetic.mesh_file import MESH_SUFFIXES, read_mesh
+from reloc_ros.synthetic.pictures import outdoors
+from reloc_ros.types import Image
+
+MESH_FILE_RAYS = 48
+
+
+@dataclass(frozen=True)
+class World:
+    """A lit mesh in its map frame (metres, z up).
+
+    Args:
+        name: of the procedural world or of the file.
+        mesh: geometry, textures, baked light.
+        outdoors: equirectangular picture seen through windows.
+        rooms: name -> (x0, y0, x1, y1) metres.
+        floor_m: height of the floor.
+    """
+
+    name: str
+    mesh: TexturedMesh
+    outdoors: Image
+    rooms: dict[str, tuple[float, float, float, float]]
+    floor_m: float = 0.0
+
+
+def _apartment(seed: int) -> World:
+    built = build_apartment(seed)
+    return World("apartment", bake(built.mesh, built.lamps, built.outdoors), built.outdoors, built.rooms)
+
+
+WORLDS: dict[str, Callable[[int], World]] = {"apartment": _apartment}
+
+
+def load_world(name: str, seed: int = 0) -> World:
+    """Return a procedural world of a seed, or the world in a mesh file (z up, metres), lit from its ceiling.
+
+    Raises:
+        DatasetError: neither a known name nor a readable mesh file.
+    """
+    if name in WORLDS:
+        return WORLDS[name](seed)
+    path = Path(name)
+    if path.suffix.lower() not in MESH_SUFFIXES:
+        raise DatasetError(f"no world {name!r}; use one of {sorted(WORLDS)} or a file ending in {sorted(MESH_SUFFIXES)}")
+    mesh = read_mesh(path)
+    (x0, y0, z0), (x1, y1, z1) = mesh.bounds
+    view = outdoors(np.random.default_rng(seed))
+    lamps = _lamps_under_the_ceiling(x0, y0, x1, y1, z0 + 0.85 * (z1 - z0))
+    lit = bake(mesh, lamps, view, two_sided=True, rays=MESH_FILE_RAYS)
+    return World(path.stem, lit, view, {path.stem: (x0, y0, x1, y1)}, float(z0))
+
+
+def _lamps_under_the_ceiling(x0: float, y0: float, x1: float, y1: float, z: float) -> tuple[Lamp, ...]:
+    """Return lamps about every three metres."""
+    columns, rows = max(1, round((x1 - x0) / 3)), max(1, round((y1 - y0) / 3))
+    xs = x0 + (np.arange(columns) + 0.5) * (x1 - x0) / columns
+    ys = y0 + (np.arange(rows) + 0.5) * (y1 - y0) / rows
+    return tuple(Lamp((float(x), float(y), z), (1.5, 1.45, 1.3)) for x in xs for y in ys)
