@@ -2,7 +2,7 @@
 
 `rosbag:drive.mcap?image=/camera/image&camera_info=/camera/camera_info&pose=/ground_truth`. All options are optional:
     image, camera_info, pose   topics; see `BagTopics.choose` for what is taken when left out
-    camera                     a camera.json instead of a camera_info topic (panoramas have none)
+    camera                     instead of a camera_info topic: the path of a camera.json, or `equirectangular`
     pose_frame                 the frame whose pose the pose topic gives, when that is not the camera; an Odometry says
                                so itself. The camera then follows from /tf_static and /tf
     map_frame                  with pose=/tf: the fixed frame, `map` by default
@@ -23,6 +23,7 @@ from rosbags.highlevel import AnyReader
 
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.camera_info import CameraInfoFields
+from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.datasets.bag_file import BagImages, open_bag, stamp_ns
 from reloc_ros.datasets.bag_poses import Track, TransformTree
 from reloc_ros.datasets.bag_topics import ODOMETRY, POSE, TRANSFORMS, BagTopics
@@ -66,9 +67,13 @@ def read_rosbag(location: str) -> PosedImages:
             _ImageEntry(bag_time_ns, stamp_ns(message.header), message.header.frame_id.lstrip("/"))
             for bag_time_ns, message in _messages(reader, topics.image)
         ]
-        camera_at = _cameras(reader, topics, options)
+        source = BagImages(options.path, topics.image)
+        if topics.camera_info is None:
+            camera_at = _constant_camera(options.options["camera"], entries, source)
+        else:
+            camera_at = _announced_cameras(reader, topics.camera_info, options.path)
         pose_at, ground_truth = _poses(reader, topics.pose, types[topics.pose], options)
-        images, skipped = _posed(entries, camera_at, pose_at, BagImages(options.path, topics.image))
+        images, skipped = _posed(entries, camera_at, pose_at, source)
     return PosedImages(images=images, skipped=skipped, ground_truth=ground_truth, name=options.path.stem, metric=True)
 
 
@@ -105,26 +110,33 @@ def _messages(reader: AnyReader, *topics: str) -> Iterator[tuple[int, Any]]:
             yield bag_time_ns, reader.deserialize(data, connection.msgtype)
 
 
-def _cameras(reader: AnyReader, topics: BagTopics, options: Location) -> Callable[[int], Camera]:
+def _constant_camera(option: str, entries: list[_ImageEntry], source: BagImages) -> Callable[[int], Camera]:
+    """Return the function to the one camera given by a file, or to a panorama of the size of the first image."""
+    if option == "equirectangular" and entries:
+        height, width = source.load(entries[0].bag_time_ns, entries[0].stamp_ns).shape[:2]
+        panorama = EquirectangularCamera(width, height)
+        return lambda _: panorama
+    file = Path(option).expanduser()
+    camera = camera_of(read_json(file), file)
+    return lambda _: camera
+
+
+def _announced_cameras(reader: AnyReader, topic: str, path: Path) -> Callable[[int], Camera]:
     """Return the function from an image stamp to the camera that was announced last, or first of all."""
-    if topics.camera_info is None:
-        file = Path(options.options["camera"]).expanduser()
-        camera = camera_of(read_json(file), file)
-        return lambda _: camera
     stamps: list[int] = []
     cameras: list[Camera] = []
     same: dict[Camera, Camera] = {}
-    announced = sorted(_messages(reader, topics.camera_info), key=lambda entry: stamp_ns(entry[1].header))
+    announced = sorted(_messages(reader, topic), key=lambda entry: stamp_ns(entry[1].header))
     for _, message in announced:
         try:
             camera = CameraInfoFields.from_message(message).camera()
         except CameraError as error:
-            raise DatasetError(f"bag {options.path}, topic {topics.camera_info}: {error}") from error
+            raise DatasetError(f"bag {path}, topic {topic}: {error}") from error
         stamps.append(stamp_ns(message.header))
         # Bags repeat the camera with every image: one object for equal cameras lets others cache by it.
         cameras.append(same.setdefault(camera, camera))
     if not cameras:
-        raise DatasetError(f"bag {options.path}, topic {topics.camera_info} holds no message; give ?camera=FILE")
+        raise DatasetError(f"bag {path}, topic {topic} holds no message; give ?camera=FILE")
     return lambda stamp: cameras[max(0, int(np.searchsorted(stamps, stamp, side="right")) - 1)]
 
 

@@ -12,19 +12,8 @@ import numpy as np
 
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.pinhole import PinholeCamera
-from reloc_ros.datasets.files import (
-    camera_of,
-    existing_directory,
-    read_json,
-    read_numbers,
-)
-from reloc_ros.datasets.images import (
-    PosedImage,
-    PosedImages,
-    Skipped,
-    image_loader,
-    rounded_pose,
-)
+from reloc_ros.datasets.files import camera_of, existing_directory, read_json, read_numbers
+from reloc_ros.datasets.images import PosedImage, PosedImages, Skipped, image_loader, rounded_pose
 from reloc_ros.errors import DatasetError
 
 _COLOR = re.compile(r"frame-(\d+)\.color\.(?:png|jpe?g)")

@@ -17,13 +17,7 @@ import numpy as np
 
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.datasets.files import camera_of, read_json
-from reloc_ros.datasets.images import (
-    PosedImage,
-    PosedImages,
-    image_loader,
-    read_image,
-    rounded_pose,
-)
+from reloc_ros.datasets.images import PosedImage, PosedImages, image_loader, read_image, rounded_pose
 from reloc_ros.datasets.location import Location
 from reloc_ros.errors import DatasetError
 from reloc_ros.types import Array
