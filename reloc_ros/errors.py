@@ -39,3 +39,7 @@ class BackendError(RelocError):
 
 class TrainingError(RelocError):
     """Training cannot start, resume or continue."""
+
+
+class ExportError(RelocError):
+    """A trained network cannot become a bundle."""

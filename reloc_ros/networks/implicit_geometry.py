@@ -8,7 +8,9 @@ the encoder's strides so that each cell sees both its texture and the whole imag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,8 @@ OUTPUT_NAMES = ("points_map", "range_m", "weights")
 # ImageNet statistics, so that torchvision's checkpoints see what they were trained on.
 _MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 _STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+# Columns of a panorama repeated beyond each border: one cell of the deepest map.
+_WRAP_PX = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,7 @@ class NetworkConfig:
         stride: pixels in a cell of the output grid, 8 or 16.
         neck_channels: width of the joined feature map.
         head_channels: width of the per-cell perceptron.
+        wrap: join the left and right border of the image, for panoramas.
     """
 
     encoder: str = "patch_conv"
@@ -39,6 +44,7 @@ class NetworkConfig:
     stride: int = 8
     neck_channels: int = 128
     head_channels: int = 256
+    wrap: bool = False
 
     def __post_init__(self) -> None:
         if self.stride not in STRIDES[:2]:
@@ -93,14 +99,38 @@ class ImplicitGeometry(nn.Module):
             N cells, row by row.
         """
         x = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        if self.config.wrap:
+            x = torch.cat([x[..., -_WRAP_PX:], x, x[..., :_WRAP_PX]], dim=-1)
         maps = self.encoder(x)
         joined = self.laterals[2](maps[2])
         for level in (1, 0) if self.config.stride == STRIDES[0] else (1,):
             lateral = self.laterals[level](maps[level])
             joined = lateral + nn.functional.interpolate(joined, size=lateral.shape[2:], mode="nearest")
         features = torch.relu(self.smooth(joined))
+        if self.config.wrap:
+            cells = _WRAP_PX // self.config.stride
+            features = features[..., cells:-cells]
         predicted = self.predict(self.head(features)).float().flatten(2).transpose(1, 2)
         points_map = self.centre_m + self.scale_m * predicted[..., :3]
         # exp keeps the range positive; the clamp keeps early half-precision steps finite.
         range_m = self.scale_m * torch.exp(predicted[..., 3].clamp(-6.0, 4.0))
         return points_map, range_m, torch.sigmoid(predicted[..., 4])
+
+
+def describe_network(network: ImplicitGeometry) -> dict[str, Any]:
+    """Return what `network_from_checkpoint` needs: the configuration and the weights."""
+    return {"config": asdict(network.config), "network": network.state_dict()}
+
+
+def network_from_checkpoint(content: dict[str, Any]) -> ImplicitGeometry:
+    """Return the network that `describe_network` described, ready to run."""
+    # The weights are in the checkpoint; the encoder's own file need not exist any more.
+    config = replace(NetworkConfig(**content["config"]), encoder_checkpoint=None)
+    network = ImplicitGeometry(config, torch.zeros(3), 1.0)
+    network.load_state_dict(content["network"])
+    return network.eval()
+
+
+def load_network(checkpoint: Path) -> ImplicitGeometry:
+    """Return the network in a checkpoint file, ready to run."""
+    return network_from_checkpoint(torch.load(checkpoint, map_location="cpu", weights_only=True))

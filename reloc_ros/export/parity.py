@@ -1,0 +1,73 @@
+"""Does the exported graph give the poses of the network it came from? Judged in pose, which is what a robot uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reloc_ros.cameras.camera import Camera
+from reloc_ros.errors import ExportError
+from reloc_ros.geometry import rotation
+from reloc_ros.inference.backend import Backend
+from reloc_ros.localization.solve import find_solver
+from reloc_ros.localization.solve.solution import Solution
+from reloc_ros.types import Image
+
+MAX_TRANSLATION_M = 1e-3
+MAX_ROTATION_DEG = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """Largest differences of pose between two back ends over some images."""
+
+    images: int
+    translation_m: float
+    rotation_deg: float
+
+
+def check_parity(
+    reference: Backend,
+    candidate: Backend,
+    images: list[Image],
+    camera: Camera,
+    *,
+    output_kind: str,
+    settings: dict[str, float],
+    scale_m: float,
+) -> Parity:
+    """Return the largest difference of the poses two back ends lead to.
+
+    Args:
+        reference: what to agree with.
+        candidate: what is checked.
+        images: (H, W, 3) uint8 each, of the network's size.
+        camera: model of these images.
+        output_kind: of the solver table.
+        settings: of the solver.
+        scale_m: size of the scene; the limit of 1 mm is for a scene of one metre and grows with it.
+
+    Raises:
+        ExportError: the poses differ by more than 1 mm per metre of scene or 0.05 degrees, or one has none.
+    """
+    solver = find_solver(output_kind)
+    moved_m, turned_deg = 0.0, 0.0
+    for index, image in enumerate(images):
+        tensor = {"image": np.ascontiguousarray(image)[np.newaxis]}
+        poses = [solver(backend.run(tensor), camera, settings) for backend in (reference, candidate)]
+        solved = [pose for pose in poses if isinstance(pose, Solution)]
+        if len(solved) == 1:
+            raise ExportError(f"image {index} has a pose on one of {reference.name} and {candidate.name} only")
+        if len(solved) == 2:
+            first, second = (pose.T_map_camera for pose in solved)
+            moved_m = max(moved_m, float(np.linalg.norm(first[:3, 3] - second[:3, 3])))
+            turned_rad = rotation.angle_between_rad(first[:3, :3], second[:3, :3])
+            turned_deg = max(turned_deg, float(np.degrees(turned_rad)))
+    limit_m = MAX_TRANSLATION_M * max(scale_m, 1.0)
+    if moved_m > limit_m or turned_deg > MAX_ROTATION_DEG:
+        raise ExportError(
+            f"{candidate.name} differs from {reference.name} by {1e3 * moved_m:.3f} mm and {turned_deg:.4f} deg, limits "
+            f"{1e3 * limit_m:.3f} mm and {MAX_ROTATION_DEG} deg; the exported graph does not compute what was trained"
+        )
+    return Parity(images=len(images), translation_m=moved_m, rotation_deg=turned_deg)

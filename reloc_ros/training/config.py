@@ -1,0 +1,217 @@
+"""Everything a training run can be told: dataclasses that refuse nonsense, filled from a YAML that names only changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from reloc_ros.datasets.splits import Split
+from reloc_ros.errors import ConfigError
+from reloc_ros.networks.implicit_geometry import NetworkConfig
+
+T = TypeVar("T")
+
+# Deepest stride of the encoders.
+_STEP_PX = 32
+LABELS = ("pose", "position")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """Size of the image that the network sees.
+
+    Args:
+        width: pixels, a multiple of 32; None follows the shape of the data set's images.
+        height: likewise; both or neither.
+        pixels: about how many pixels the image has when the size follows the data set.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    pixels: int = 256 * 192
+
+    def __post_init__(self) -> None:
+        _require((self.width is None) == (self.height is None), "only one of input.width and input.height is given", "both or none")
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            good = value is None or (value >= 2 * _STEP_PX and value % _STEP_PX == 0)
+            _require(good, f"input.{name} is {value}", f"a multiple of {_STEP_PX}, at least {2 * _STEP_PX}")
+        _require(self.pixels >= (2 * _STEP_PX) ** 2, f"input.pixels is {self.pixels}", f"at least {(2 * _STEP_PX) ** 2}")
+
+    def size_for(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height of the network's image for data set images of width x height pixels."""
+        if self.width is not None and self.height is not None:
+            return self.width, self.height
+        steps = range(2 * _STEP_PX, 1025, _STEP_PX)
+
+        def cost(size: tuple[int, int]) -> float:
+            # A wrong shape costs view at the border, a wrong area only time: the shape counts four times.
+            shape = abs(math.log(size[0] / size[1] * height / width))
+            return 4 * shape + abs(math.log(size[0] * size[1] / self.pixels))
+
+        return min(((w, h) for w in steps for h in steps), key=cost)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Random views and light; the camera's rays move along with the pixels.
+
+    Args:
+        rotation_deg: largest in-plane rotation, to either side.
+        log_zoom: largest logarithm of the zoom, in or out.
+        shift: largest shift of the image centre, fraction of the image size.
+        brightness, contrast, saturation, white_balance: largest relative change.
+        noise: largest standard deviation of added noise, grey levels of 255.
+    """
+
+    rotation_deg: float = 20.0
+    log_zoom: float = 0.3
+    shift: float = 0.05
+    brightness: float = 0.3
+    contrast: float = 0.3
+    saturation: float = 0.4
+    white_balance: float = 0.07
+    noise: float = 6.0
+
+    def __post_init__(self) -> None:
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            _require(value >= 0, f"augment.{entry.name} is {value}", "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the losses; a weight of 0 leaves a loss out.
+
+    Args:
+        consistency: global cloud against camera cloud moved by the true pose.
+        reprojection: angle between each cell's ray and its global point seen from the true pose.
+        position: position error of the aligned pose.
+        rotation: rotation error of the aligned pose.
+        pose_from: fraction of the training after which the pose losses start; before, the clouds are too crude to align.
+    """
+
+    consistency: float = 1.0
+    reprojection: float = 20.0
+    position: float = 1.0
+    rotation: float = 2.0
+    pose_from: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("consistency", "reprojection", "position", "rotation"):
+            _require(getattr(self, name) >= 0, f"loss.{name} is {getattr(self, name)}", "0 or more")
+        _require(0 <= self.pose_from < 1, f"loss.pose_from is {self.pose_from}", "in 0 to 1, without 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run of implicit scene geometry.
+
+    Args:
+        max_minutes: the learning rate reaches its end after this time, if `epochs` does not come first.
+        epochs: passes over the training images, at the most.
+        learning_rate: peak, AdamW with a warm-up and a cosine.
+        average: decay of the running average of the weights, which is what is validated and exported.
+        precision: of the network's activations; `auto` takes bfloat16 where the device computes in it.
+        workers: processes that load and augment; 0 does it in the training process.
+        labels: `pose`, or `position` to fine-tune from positions alone (UWB, GNSS, AMCL); needs `initial`.
+        initial: run folder or checkpoint whose weights to start from.
+        validate_every_minutes: time between validations and checkpoints.
+    """
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    input: InputConfig = field(default_factory=InputConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    split: Split = field(default_factory=Split)
+    max_minutes: float = 45.0
+    epochs: int = 400
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    average: float = 0.998
+    precision: str = "auto"
+    workers: int = 0
+    seed: int = 0
+    labels: str = "pose"
+    initial: str | None = None
+    validate_every_minutes: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_minutes", "learning_rate", "validate_every_minutes"):
+            _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}", "above 0")
+        _require(self.epochs >= 1, f"epochs is {self.epochs}", "1 or more")
+        _require(self.batch_size >= 2, f"batch_size is {self.batch_size}", "2 or more, as batch statistics need")
+        _require(self.workers >= 0, f"workers is {self.workers}", "0 or more")
+        _require(0 <= self.average < 1, f"average is {self.average}", "in 0 to 1, without 1")
+        _require(self.precision in PRECISIONS, f"precision is {self.precision!r}", f"one of {', '.join(PRECISIONS)}")
+        _require(self.labels in LABELS, f"labels is {self.labels!r}", f"one of {', '.join(LABELS)}")
+        _require(
+            self.labels == "pose" or self.initial is not None,
+            "labels is 'position' without initial",
+            "the run folder of a model trained from poses, since positions alone cannot start one",
+        )
+
+
+def read_config(path: Path | None, **changes: Any) -> TrainConfig:
+    """Return the defaults with what a YAML file names and then `changes` put over them.
+
+    Raises:
+        ConfigError: the file is unreadable, names an unknown key, or a value is of the wrong type or out of range.
+    """
+    data: dict[str, Any] = {}
+    if path is not None:
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise ConfigError(f"training configuration {path} cannot be read ({error})") from error
+    data = {**data, **{key: value for key, value in changes.items() if value is not None}}
+    try:
+        return config_from_dict(data)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from error
+
+
+def config_from_dict(data: Mapping[str, Any]) -> TrainConfig:
+    """Return the configuration that `config_to_dict` wrote, or one with any keys left out at their defaults."""
+    return _fill(TrainConfig, data, "")
+
+
+def config_to_dict(config: TrainConfig) -> dict[str, Any]:
+    """Return plain nested dictionaries."""
+    return dataclasses.asdict(config)
+
+
+def _fill(cls: type[T], data: Any, where: str) -> T:
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{where or 'configuration'} is {data!r}; expected keys and values")
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(map(str, data)) - set(hints))
+    if unknown:
+        raise ConfigError(f"key {where}{unknown[0]} is unknown; known are {', '.join(hints)}")
+    return cls(**{key: _read(hints[key], value, f"{where}{key}") for key, value in data.items()})
+
+
+def _read(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _fill(hint, value, f"{where}.")
+    choices = typing.get_args(hint) or (hint,)
+    if float in choices and type(value) is int:
+        return float(value)
+    if type(value) not in choices:
+        names = " or ".join(choice.__name__ for choice in choices)
+        raise ConfigError(f"{where} is {value!r}; expected {names}")
+    return value
+
+
+def _require(condition: bool, found: str, expected: str) -> None:
+    if not condition:
+        raise ConfigError(f"{found}; expected {expected}")

@@ -1,0 +1,102 @@
+"""Batches of augmented views in an order that depends on the seed and the step alone, so that a run resumes exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from reloc_ros.training.augment import cell_centres, random_view
+from reloc_ros.training.config import TrainConfig
+from reloc_ros.training.image_store import ImageStore
+
+Key = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Views as tensors; shapes as in `reloc_ros.training.losses.Labels`, images (B, H, W, 3) uint8."""
+
+    images: Tensor
+    rays: Tensor
+    inside: Tensor
+    R_map_camera: Tensor
+    position_map_m: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return Batch(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
+
+
+class Views(Dataset[tuple[Tensor, ...]]):
+    """Random views of stored images; a view is fixed by (step, index) and the run's seed."""
+
+    def __init__(self, store: ImageStore, grid: tuple[int, int], config: TrainConfig) -> None:
+        self._store = store
+        self._config = config
+        self._cells_px = cell_centres(store.images.shape[1], store.images.shape[2], *grid)
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, ...]:
+        step, index = key
+        generator = np.random.default_rng((self._config.seed, step, index))
+        image = np.ascontiguousarray(self._store.images[index])
+        view = random_view(image, self._store.cameras[index], self._cells_px, self._config.augment, generator)
+        T_map_camera = torch.from_numpy(self._store.T_map_camera[index]).float()
+        return (
+            torch.from_numpy(view.image),
+            torch.from_numpy(view.rays),
+            torch.from_numpy(view.inside).float(),
+            T_map_camera[:3, :3],
+            T_map_camera[:3, 3],
+        )
+
+
+class StepSampler(Sampler[list[Key]]):
+    """Endless batches of (step, index) from a given step on; each process of `world` takes its own part of a batch."""
+
+    def __init__(self, count: int, config: TrainConfig, *, first_step: int, rank: int, world: int) -> None:
+        self._count, self._batch, self._seed = count, min(config.batch_size, count), config.seed
+        self._first_step, self._rank, self._world = first_step, rank, world
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        together = self._batch * self._world
+        step = self._first_step
+        while True:
+            places = range(step * together + self._rank, (step + 1) * together, self._world)
+            yield [(step, self._index_at(place)) for place in places]
+            step += 1
+
+    def _index_at(self, place: int) -> int:
+        epoch, offset = divmod(place, self._count)
+        return int(self._permutation(epoch)[offset])
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if getattr(self, "_epoch", None) != epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng((self._seed, epoch)).permutation(self._count)
+        return self._order
+
+
+def view_loader(
+    store: ImageStore, grid: tuple[int, int], config: TrainConfig, *, first_step: int, rank: int, world: int
+) -> DataLoader[tuple[Tensor, ...]]:
+    """Return an endless loader of batches; each item makes a `Batch`."""
+    return DataLoader(
+        Views(store, grid, config),
+        batch_sampler=StepSampler(len(store), config, first_step=first_step, rank=rank, world=world),
+        num_workers=config.workers,
+        collate_fn=_collate,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=config.workers > 0,
+    )
+
+
+def _collate(items: list[tuple[Tensor, ...]]) -> Batch:
+    return Batch(**{name: torch.stack(values) for name, values in zip(Batch.__annotations__, zip(*items))})
