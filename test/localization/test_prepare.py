@@ -152,7 +152,11 @@ def test_cameras_without_a_hash_are_told_apart_by_identity() -> None:
 
     cache: CameraCache[int] = CameraCache()
     first, second = Unhashable(8, 4), Unhashable(8, 4)
-    assert [cache.get(first, 0, lambda: 1), cache.get(second, 0, lambda: 2), cache.get(first, 0, lambda: 3)] == [1, 2, 1]
+    assert [cache.get(first, 0, lambda: 1), cache.get(second, 0, lambda: 2), cache.get(first, 0, lambda: 3)] == [
+        1,
+        2,
+        1,
+    ]
 
 
 def test_a_cached_ray_grid_cannot_be_spoilt() -> None:
