@@ -24,7 +24,7 @@ def camera_from_dict(description: Mapping[str, Any]) -> Camera:
         CameraError: the model or a key is unknown, a key is missing, or a value is out of range.
     """
     model = description.get("model")
-    if model not in CAMERAS:
+    if not isinstance(model, str) or model not in CAMERAS:
         raise CameraError(f"camera model {model!r} is unknown; use one of {', '.join(CAMERAS)}")
     create, required, optional = CAMERAS[model]
     given = {key: value for key, value in description.items() if key != "model"}

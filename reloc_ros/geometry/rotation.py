@@ -118,10 +118,11 @@ def mean_quat_xyzw(quat_xyzw: ArrayLike, weights: ArrayLike | None = None) -> Ar
 def _rotations(R: ArrayLike) -> tuple[Rotation, tuple[int, ...]]:
     """Return the flat scipy rotations and the leading shape of (..., 3, 3) matrices, checked."""
     matrices = np.asarray(R, dtype=np.float64)
-    determinants = np.linalg.det(matrices)
-    if not np.all(np.isfinite(determinants) & (determinants > 0.0)):
+    finite = bool(np.all(np.isfinite(matrices)))
+    lowest = np.min(np.linalg.det(matrices), initial=np.inf) if finite else np.nan
+    if not lowest > 0.0:
         raise DegenerateGeometryError(
-            f"not a rotation: the determinant lies in [{np.min(determinants):.6g}, {np.max(determinants):.6g}] and "
-            "must be 1; a mirrored matrix usually means that an axis convention was mixed up"
+            f"not a rotation: the least determinant is {lowest:.6g} and must be 1; a mirrored matrix usually means that "
+            "an axis convention was mixed up"
         )
     return Rotation.from_matrix(matrices.reshape(-1, 3, 3)), matrices.shape[:-2]
