@@ -80,7 +80,9 @@ def install(layout: Path, site: Path, digest: str) -> None:
     roots = {"site": site, "lib": Path(sys.prefix) / "lib", "share": Path(sys.prefix) / "share"}
     info = layout / "site" / f"{DISTRIBUTION}-{VERSION}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {DISTRIBUTION.replace('_', '-')}\nVersion: {VERSION}\n")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {DISTRIBUTION.replace('_', '-')}\nVersion: {VERSION}\n"
+    )
     (info / "INSTALLER").write_text(f"{DISTRIBUTION}\n")
     rows = []
     # The stamp goes last: an interrupted installation must not look finished.

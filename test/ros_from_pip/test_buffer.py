@@ -8,15 +8,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
-from tf_messages import stamped
-
 import tf2_ros
 from geometry_msgs.msg import TransformStamped
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rclpy.duration import Duration
 from rclpy.time import Time
+from scipy.spatial.transform import Rotation
 from tf2_ros import (
     Buffer,
     ConnectivityException,
@@ -25,6 +23,7 @@ from tf2_ros import (
     LookupException,
     TransformException,
 )
+from tf_messages import stamped
 
 LATEST = Time()
 
@@ -140,7 +139,9 @@ def test_a_single_transform_is_valid_at_its_own_time_only():
 
 def test_a_static_transform_holds_at_every_time_and_does_not_limit_the_common_time():
     buffer = filled(
-        stamped("odom", "base", 10.0), stamped("odom", "base", 11.0), static=(stamped("base", "camera", 3.0, (0, 0, 1)),)
+        stamped("odom", "base", 10.0),
+        stamped("odom", "base", 11.0),
+        static=(stamped("base", "camera", 3.0, (0, 0, 1)),),
     )
     assert translation(buffer.lookup_transform("base", "camera", at(9999.0))) == [0.0, 0.0, 1.0]
     assert buffer.lookup_transform("base", "camera", LATEST).header.stamp.sec == 0
@@ -211,12 +212,14 @@ def test_full_lookup_goes_through_the_fixed_frame_at_two_times():
 
 def test_unknown_frames_and_separate_trees_have_errors_of_their_own():
     buffer = filled(stamped("map", "odom", 1.0), stamped("world", "base", 1.0))
-    with pytest.raises(LookupException, match='"nowhere" passed to lookupTransform argument target_frame does not exist'):
+    with pytest.raises(
+        LookupException, match='"nowhere" passed to lookupTransform argument target_frame does not exist'
+    ):
         buffer.lookup_transform("nowhere", "odom", LATEST)
     with pytest.raises(LookupException, match="source_frame"):
         buffer.lookup_transform("map", "nowhere", LATEST)
     for time in (LATEST, at(1.0)):
-        with pytest.raises(ConnectivityException, match="'map' and 'base'.*not part of the same tree"):
+        with pytest.raises(ConnectivityException, match=r"'map' and 'base'.*not part of the same tree"):
             buffer.lookup_transform("map", "base", time)
     with pytest.raises(InvalidArgumentException):
         buffer.lookup_transform("", "odom", LATEST)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from cv_bridge import CvBridge, CvBridgeError
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-
-from cv_bridge import CvBridge, CvBridgeError
 
 BRIDGE = CvBridge()
 RED, GREEN, BLUE = (250, 10, 20), (30, 240, 40), (50, 60, 230)
@@ -125,7 +124,9 @@ def test_big_endian_and_sliced_arrays_become_messages():
     made = BRIDGE.cv2_to_imgmsg(image, "mono16")
     assert made.is_bigendian == 1
     np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(made), image)
-    np.testing.assert_array_equal(BRIDGE.imgmsg_to_cv2(BRIDGE.cv2_to_imgmsg(image[:, ::2], "16UC1")), [[1, 770], [4, 6]])
+    np.testing.assert_array_equal(
+        BRIDGE.imgmsg_to_cv2(BRIDGE.cv2_to_imgmsg(image[:, ::2], "16UC1")), [[1, 770], [4, 6]]
+    )
 
 
 def test_arrays_that_do_not_fit_the_encoding_are_refused():

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tf_messages import stamped
-
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.time import Time
 from tf2_ros import Buffer, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
+from tf_messages import stamped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +62,9 @@ def test_transforms_travel_from_broadcasters_to_a_listener(node: Node, spin_unti
     t = buffer.lookup_transform("map", "camera", wanted).transform.translation
     assert (t.x, t.y, t.z) == (11.0, 2.0, 4.5)
     spin_until(lambda: buffer.can_transform("odom", "base", Time(seconds=5)), buffer.all_frames_as_string)
-    assert buffer.lookup_transform("odom", "base", Time(seconds=4, nanoseconds=500_000_000)).transform.translation.x == 2.0
+    assert (
+        buffer.lookup_transform("odom", "base", Time(seconds=4, nanoseconds=500_000_000)).transform.translation.x == 2.0
+    )
     listener.unregister()
 
 

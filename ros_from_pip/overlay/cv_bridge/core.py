@@ -28,7 +28,9 @@ class CvBridge:
             CvBridgeError: the message contradicts itself, or the conversion is not possible.
         """
         image = _unpack(img_msg)
-        return image if desired_encoding == "passthrough" else encodings.convert(image, img_msg.encoding, desired_encoding)
+        return (
+            image if desired_encoding == "passthrough" else encodings.convert(image, img_msg.encoding, desired_encoding)
+        )
 
     def compressed_imgmsg_to_cv2(
         self, cmprs_img_msg: CompressedImage, desired_encoding: str = "passthrough"

@@ -141,7 +141,9 @@ def convert(image: NDArray[np.generic], source: str, target: str) -> NDArray[np.
     old, new = parse(source), parse(target)
     if old.family is None or new.family is None:
         if old.family is None and new.family is not None:
-            raise CvBridgeError(f"[{source}] is not a color format. but [{target}] is. The conversion does not make sense")
+            raise CvBridgeError(
+                f"[{source}] is not a color format. but [{target}] is. The conversion does not make sense"
+            )
         if old.channels != new.channels:
             raise CvBridgeError(f"[{source}] and [{target}] do not have the same number of channel")
     elif old.family != new.family:

@@ -157,7 +157,7 @@ class BufferCore:
             raise InvalidArgumentException(f"Invalid argument passed to {argument} in tf2 frame_ids cannot be empty")
         if name.startswith("/"):
             raise InvalidArgumentException(
-                f'Invalid argument "{name}" passed to {argument} in tf2 frame_ids cannot start with a \'/\''
+                f"Invalid argument \"{name}\" passed to {argument} in tf2 frame_ids cannot start with a '/'"
             )
         if name not in self._known:
             raise LookupException(f'"{name}" passed to {argument} does not exist. ')

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time as wall_time
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rclpy.duration import Duration
 from rclpy.task import Future
