@@ -107,9 +107,9 @@ def _plan(rng: Generator) -> dict[str, Room]:
 
 _WALLS: dict[str, tuple[str, ...]] = {
     "living": ("plain", "striped", "blocks", "brick"),
-    "kitchen": ("blocks", "dado", "plain", "dotted"),
+    "kitchen": ("blocks", "dado", "striped", "dotted"),
     "hall": ("dado", "dotted", "striped", "blocks"),
-    "bedroom": ("dotted", "blocks", "striped", "plain"),
+    "bedroom": ("dotted", "blocks", "striped", "dado"),
     "bath": ("tiles",),
     "study": ("blocks", "dotted", "brick", "striped"),
 }

@@ -220,7 +220,7 @@ def _window(m: MeshBuilder, rng: Generator, o: Opening) -> None:
     m.box((o.left - 0.06, 0, o.bottom - 0.04), (o.right + 0.06, 0.08, o.bottom), white, bottom=True)
     curtain, length = cloth_texture(m, rng), between(rng, 0.35, 0.75)
     for x, w in ((o.left - 0.28, between(rng, 0.25, 0.42)), (o.right - 0.1, between(rng, 0.25, 0.42))):
-        m.box((x, 0.03, length), (x + w, 0.07, o.top + 0.16), curtain, bottom=True)
+        m.box((x, 0.03, length), (x + w, 0.09, o.top + 0.16), curtain, bottom=True)
     m.box((o.left - 0.35, 0.04, o.top + 0.15), (o.right + 0.4, 0.06, o.top + 0.18), m.colour((70, 60, 50)), bottom=True)
 
 

@@ -128,9 +128,9 @@ def wall(rng: Generator, height: int, width: int, colour: Colour, accent: Colour
         image[((u + phase) % 46) < 19] = accent
     elif kind == "dado":
         image[v > height * 0.62] = accent
-        cv2.line(image, (0, int(height * 0.62)), (width, int(height * 0.62)), (235.0, 232.0, 225.0), 4)
+        _frieze(rng, image, int(height * 0.6), accent)
     elif kind == "dotted":
-        for _ in range(width * height // 1500):
+        for _ in range(width * height // 900):
             centre = (int(rng.random() * width), int(rng.random() * height))
             shade = np.asarray(accent) * (0.8 + 0.4 * rng.random())
             cv2.circle(image, centre, int(4 + rng.random() * 9), tuple(shade.tolist()), -1, cv2.LINE_AA)
@@ -147,6 +147,25 @@ def wall(rng: Generator, height: int, width: int, colour: Colour, accent: Colour
         image[band:] = tiles(rng, height - band, width, [colour, colour, accent], 10, width // 14, (215, 215, 210))
     plaster = 0.045 * noise(rng, height, width, 6, 4) + 0.03 * (rng.random((height, width)) - 0.5)
     return image * (1 + plaster)[..., None]
+
+
+def _frieze(rng: Generator, image: Array, middle: int, accent: Colour) -> None:
+    """Paint a band of stencilled squares, discs and diamonds along a wall, no stretch of it like another."""
+    width = image.shape[1]
+    cv2.rectangle(image, (0, middle - 11), (width, middle + 11), (235.0, 232.0, 225.0), -1)
+    left = int(12 * rng.random())
+    while left < width:
+        size = int(4 + 6 * rng.random())
+        shade = np.clip(np.asarray(accent) * (0.35 + 0.5 * rng.random(3)), 0, 255)
+        colour, centre, kind = tuple(shade.tolist()), (left + size, middle), int(rng.random() * 3)
+        if kind == 0:
+            cv2.rectangle(image, (left, middle - size), (left + 2 * size, middle + size), colour, -1)
+        elif kind == 1:
+            cv2.circle(image, centre, size, colour, -1, cv2.LINE_AA)
+        else:
+            corners = np.array([[0, -size], [size, 0], [0, size], [-size, 0]]) + centre
+            cv2.fillConvexPoly(image, corners.astype(np.int32), colour, cv2.LINE_AA)
+        left += 2 * size + int(3 + 14 * rng.random())
 
 
 def _bricks(rng: Generator, height: int, width: int, colour: Colour, joint: Colour) -> Array:
