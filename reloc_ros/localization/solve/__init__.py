@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from reloc_ros.cameras.camera import Camera
@@ -49,4 +48,8 @@ def create_solver(output_kind: str, settings: dict[str, Any]) -> Solver:
         )
     kind = SOLVERS[output_kind]
     kind.read_settings(settings)
-    return partial(kind.solve, settings=settings)
+
+    def solve(outputs: Outputs, camera: Camera) -> Solution | Failure:
+        return kind.solve(outputs, camera, settings)
+
+    return solve
