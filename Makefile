@@ -1,0 +1,81 @@
+# What a person types. Each target makes the environment it needs in .venv first, with the versions in constraints.txt;
+# a second run finds it finished and starts at once.
+#
+#   make demo     drive through an apartment, localized over real DDS     (no torch)
+#   make test     the whole test suite
+#   make bench    latency of the node and of inference, as JSON in build/bench
+#   make lint     ruff and mypy
+#   make setup    only the environment of the demo and the node
+#   make clean    remove everything made here
+#
+# PYTHON=python3.11 picks the interpreter. DEMO_ARGS, TEST_ARGS are passed on.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+# The ROS wheels must not shadow a real installation: there, only what pip has to add goes into the environment.
+HAS_ROS := $(shell [ -n "$$ROS_DISTRO" ] && $(PYTHON) -c 'import rclpy, tf2_ros, cv_bridge' 2>/dev/null && echo yes)
+ifeq ($(HAS_ROS),yes)
+VENV_OPTIONS := --system-site-packages
+ROS_REQUIREMENTS :=
+else
+ROS_REQUIREMENTS := -r ros_from_pip/requirements.txt
+endif
+
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PACKAGING := setup.py setup.cfg constraints.txt
+OVERLAY := ros_from_pip/requirements.txt $(shell find ros_from_pip -name '*.py')
+
+# Nothing started from here talks to other machines.
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+
+.PHONY: setup setup-test setup-lint demo test bench lint clean
+.DELETE_ON_ERROR:
+
+setup: $(READY)/run
+setup-test: $(READY)/test
+setup-lint: $(READY)/lint
+
+demo: $(READY)/run
+	$(BIN)/reloc demo $(DEMO_ARGS)
+
+test: $(READY)/test $(READY)/lint
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+bench: $(READY)/test
+	mkdir -p build/bench
+	$(BIN)/reloc bench node --json build/bench/node.json
+	$(BIN)/reloc bench inference --json build/bench/inference.json
+
+lint: $(READY)/lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build install log *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	    { echo "make: $(PYTHON) is missing or older than Python 3.10; name another one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo "make: $(PYTHON) cannot create environments; on Debian and Ubuntu: apt install python3-venv python3-dev" >&2; exit 1; }
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV_OPTIONS) $(VENV)
+	$(PIP_INSTALL) setuptools wheel
+	@mkdir -p $(READY) && touch $@
+
+$(READY)/run: $(READY)/venv $(PACKAGING) $(OVERLAY)
+	$(PIP_INSTALL) $(ROS_REQUIREMENTS) --no-build-isolation -e '.[demo]'
+	$(BIN)/python ros_from_pip/install.py
+	@touch $@
+
+$(READY)/lint: $(READY)/run
+	$(PIP_INSTALL) --no-build-isolation -e '.[lint]'
+	@touch $@
+
+$(READY)/test: $(READY)/run
+	$(PIP_INSTALL) --no-build-isolation -e '.[train,test]'
+	@touch $@

@@ -1,0 +1,62 @@
+"""How colcon and pip build and install the package."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = "reloc_ros"
+
+
+def data_files():
+    """Return (target folder, files) pairs; the sub-folders of launch/, config/ and models/ are kept."""
+    share = Path("share") / PACKAGE
+    targets = {
+        "share/ament_index/resource_index/packages": [f"resource/{PACKAGE}"],
+        str(share): ["package.xml", "LICENSE"],
+    }
+    for top in ("launch", "config", "models"):
+        for path in sorted(Path(top).rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                targets.setdefault(str(share / path.parent), []).append(str(path))
+    return list(targets.items())
+
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="Visual relocalization: one camera image in, the pose of the camera in a learned map out",
+    license="Apache-2.0",
+    author="reloc_ros maintainers",
+    author_email="maintainers@example.org",
+    maintainer="reloc_ros maintainers",
+    maintainer_email="maintainers@example.org",
+    python_requires=">=3.10",
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    package_data={PACKAGE: ["py.typed"]},
+    data_files=data_files(),
+    zip_safe=False,
+    install_requires=[
+        "setuptools",
+        "matplotlib",
+        "numpy>=1.21",
+        "onnxruntime>=1.16",
+        "opencv-python-headless>=4.5,<5",
+        "pyyaml",
+        "rich",
+        "rosbags>=0.10",
+        "scipy>=1.8",
+    ],
+    extras_require={
+        "demo": ["embreex", "pillow", "trimesh>=4"],
+        "train": ["onnx", "onnxscript", "torch>=2.2"],
+        "trt": ["tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13-libs"],
+        "test": ["colcon-common-extensions", "colcon-ros", "hypothesis", "pytest", "pytest-timeout"],
+        "lint": ["mypy", "ruff", "types-PyYAML"],
+    },
+    entry_points={
+        "console_scripts": [
+            f"reloc = {PACKAGE}.cli.main:main",
+            f"relocalizer_node = {PACKAGE}.node.relocalizer_node:main",
+        ],
+    },
+)
