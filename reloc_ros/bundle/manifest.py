@@ -143,12 +143,12 @@ class Manifest:
 
     def __post_init__(self) -> None:
         for name in ("method", "map_frame", "output_kind"):
-            _require(bool(getattr(self, name)), f"{name} is empty, expected a name")
+            _require(getattr(self, name), f"{name} is empty, expected a name")
         _require(len(self.outputs) > 0, "outputs is empty, expected the names of the network's tensors")
         _require(self.covariance_scale > 0, f"covariance_scale is {self.covariance_scale}, expected > 0")
         for name, digest in self.files.items():
-            _require(bool(_FILE_NAME.fullmatch(name)), f"files names {name!r}, expected a plain file name")
-            _require(bool(_SHA256.fullmatch(digest)), f"files: {name} has sha256 {digest!r}, expected 64 hex digits")
+            _require(_FILE_NAME.fullmatch(name), f"files names {name!r}, expected a plain file name")
+            _require(_SHA256.fullmatch(digest), f"files: {name} has sha256 {digest!r}, expected 64 hex digits")
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -195,6 +195,6 @@ def _check_schema_version(data: object) -> None:
         )
 
 
-def _require(condition: bool, message: str) -> None:
+def _require(condition: object, message: str) -> None:
     if not condition:
         raise BundleError(message)

@@ -70,8 +70,9 @@ def _resized(image: Image, width: int, height: int) -> Image:
 
 def _can_be_halved(image: Image, width: int, height: int) -> bool:
     rows, columns = image.shape[:2]
-    even = rows % 2 == 0 and columns % 2 == 0
-    return even and rows >= _HALVED_ABOVE * height and columns >= _HALVED_ABOVE * width
+    even: bool = rows % 2 == 0 and columns % 2 == 0
+    large: bool = rows >= _HALVED_ABOVE * height and columns >= _HALVED_ABOVE * width
+    return even and large
 
 
 def _scaled(image: Image, width: int, height: int, interpolation: int) -> Image:
