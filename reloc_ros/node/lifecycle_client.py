@@ -24,11 +24,15 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
 
 TRANSITIONS = {
-    "configure": Transition.TRANSITION_CONFIGURE,
-    "activate": Transition.TRANSITION_ACTIVATE,
-    "deactivate": Transition.TRANSITION_DEACTIVATE,
-    "cleanup": Transition.TRANSITION_CLEANUP,
+    "configure": (Transition.TRANSITION_CONFIGURE, "inactive"),
+    "activate": (Transition.TRANSITION_ACTIVATE, "active"),
+    "deactivate": (Transition.TRANSITION_DEACTIVATE, "inactive"),
+    "cleanup": (Transition.TRANSITION_CLEANUP, "unconfigured"),
 }
+"""Name: id and the state it leads to."""
+
+# DDS may lose the answer to a request that is sent while both sides still discover each other.
+_ANSWER_S = 3.0
 
 
 class NodeProcess:
@@ -131,7 +135,7 @@ class LifecycleClient:
 
     def state(self, timeout_s: float = 10.0) -> str:
         """Return `unconfigured`, `inactive`, `active` or `finalized`."""
-        return str(self._call(self._get, GetState.Request(), timeout_s).current_state.label)
+        return str(self._ask(self._get, GetState.Request(), monotonic() + timeout_s).current_state.label)
 
     def change(self, transition: str, timeout_s: float = 10.0) -> bool:
         """Ask for `configure`, `activate`, `deactivate` or `cleanup`; return whether the node agreed.
@@ -139,8 +143,15 @@ class LifecycleClient:
         Raises:
             TimeoutError: the node's service did not appear or did not answer in time.
         """
-        request = ChangeState.Request(transition=Transition(id=TRANSITIONS[transition]))
-        return bool(self._call(self._change, request, timeout_s).success)
+        number, goal = TRANSITIONS[transition]
+        request = ChangeState.Request(transition=Transition(id=number))
+        deadline = monotonic() + timeout_s
+
+        def done_unanswered() -> ChangeState.Response | None:
+            reached = self.state(_ANSWER_S) == goal
+            return ChangeState.Response(success=True) if reached else None
+
+        return bool(self._ask(self._change, request, deadline, instead_of_answer=done_unanswered).success)
 
     def bring_up(self, timeout_s: float = 20.0) -> None:
         """Configure and activate.
@@ -152,18 +163,26 @@ class LifecycleClient:
             if not self.change(transition, timeout_s):
                 raise RuntimeError(f"{self._target} refused to {transition}; its log says why")
 
-    def _call(self, client: Any, request: Any, timeout_s: float) -> Any:
-        deadline = monotonic() + timeout_s
+    def _ask(
+        self, client: Any, request: Any, deadline: float, instead_of_answer: Callable[[], Any] = lambda: None
+    ) -> Any:
+        """Return the answer; ask again when none comes, unless `instead_of_answer` knows it by now."""
         while not client.wait_for_service(timeout_sec=0.2):
-            self._alive()
-            if monotonic() > deadline:
-                raise TimeoutError(f"no service {client.srv_name} after {timeout_s:g} s; is {self._target} running?")
+            self._check(deadline, f"service {client.srv_name} does not appear; is {self._target} running?")
+        while (answer := self._ask_once(client, request)) is None and (answer := instead_of_answer()) is None:
+            self._check(deadline, f"{client.srv_name} does not answer")
+        return answer
+
+    def _ask_once(self, client: Any, request: Any) -> Any:
         answered = Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: answered.set())
-        while not answered.wait(0.2):
-            self._alive()
-            if monotonic() > deadline:
-                client.remove_pending_request(future)
-                raise TimeoutError(f"{client.srv_name} did not answer within {timeout_s:g} s")
-        return future.result()
+        if answered.wait(_ANSWER_S):
+            return future.result()
+        client.remove_pending_request(future)
+        return None
+
+    def _check(self, deadline: float, problem: str) -> None:
+        self._alive()
+        if monotonic() > deadline:
+            raise TimeoutError(problem)

@@ -94,10 +94,12 @@ def declare(node: LifecycleNode) -> dict[str, str]:
     given = given_values(node)
     problems: dict[str, str] = {}
     for row in TABLE:
-        problem = complaint(row.name, given[row.name].value) if row.name in given else None
+        value = _unquoted_off(row, given[row.name].value) if row.name in given else row.default
+        problem = complaint(row.name, value)
         if problem is not None:
             problems[row.name] = problem
-        node.declare_parameter(row.name, row.default, _descriptor(row), ignore_override=problem is not None)
+            value = row.default
+        node.declare_parameter(row.name, value, _descriptor(row), ignore_override=True)
     known = ", ".join(row.name for row in TABLE)
     for name in given:
         if not node.has_parameter(name):
@@ -178,6 +180,11 @@ def markdown_table() -> str:
         changeable = "no" if row.metadata["fixed"] else "yes"
         lines.append(f"| `{row.name}` | {default} | {_allowed(row)} | {changeable} | {row.metadata['doc']} |")
     return "\n".join(lines) + "\n"
+
+
+def _unquoted_off(row: Field[Any], value: Any) -> Any:
+    # YAML, and so `-p tf_mode:=off`, reads an unquoted off as the boolean false.
+    return "off" if value is False and "off" in row.metadata["choices"] else value
 
 
 def _allowed(row: Field[Any]) -> str:
