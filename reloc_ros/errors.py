@@ -43,3 +43,7 @@ class TrainingError(RelocError):
 
 class ExportError(RelocError):
     """A trained network cannot become a bundle."""
+
+
+class ProcessError(RelocError):
+    """A process that this program started ended too early or does not answer; the message ends with its log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from reloc_ros.cameras.camera import Camera
 from reloc_ros.errors import ExportError
 from reloc_ros.geometry import rotation
 from reloc_ros.inference.backend import Backend
-from reloc_ros.localization.solve import find_solver
+from reloc_ros.localization.solve import create_solver
 from reloc_ros.localization.solve.solution import Solution
 from reloc_ros.types import Image
 
@@ -34,7 +35,7 @@ def check_parity(
     camera: Camera,
     *,
     output_kind: str,
-    settings: dict[str, float],
+    settings: dict[str, Any],
     scale_m: float,
 ) -> Parity:
     """Return the largest difference of the poses two back ends lead to.
@@ -51,11 +52,11 @@ def check_parity(
     Raises:
         ExportError: the poses differ by more than 1 mm per metre of scene or 0.05 degrees, or one has none.
     """
-    solver = find_solver(output_kind)
+    solver = create_solver(output_kind, settings)
     moved_m, turned_deg = 0.0, 0.0
     for index, image in enumerate(images):
         tensor = {"image": np.ascontiguousarray(image)[np.newaxis]}
-        poses = [solver(backend.run(tensor), camera, settings) for backend in (reference, candidate)]
+        poses = [solver(backend.run(tensor), camera) for backend in (reference, candidate)]
         solved = [pose for pose in poses if isinstance(pose, Solution)]
         if len(solved) == 1:
             raise ExportError(f"image {index} has a pose on one of {reference.name} and {candidate.name} only")

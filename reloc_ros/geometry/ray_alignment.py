@@ -15,9 +15,10 @@ from reloc_ros.errors import DegenerateGeometryError
 from reloc_ros.geometry import rotation, se3
 from reloc_ros.types import Array
 
-_ITERATIONS_PER_SCALE = 3
 # Graduated non-convexity: the robust kernel starts wide, so that a poor first pose is pulled in, and ends at its scale.
-_KERNEL_WIDENING = (16.0, 4.0, 2.0, 1.0, 1.0)
+_KERNEL_WIDENING = (16.0, 8.0, 4.0, 2.0) + 8 * (1.0,)
+# Metres and radians; a step this small at the final kernel changes nothing that could be measured.
+_SMALLEST_STEP = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,8 @@ class RayAlignment:
 
     Args:
         T_map_camera: (4, 4), refined.
-        covariance: (6, 6), inverse of the information of the residuals taken as independent; x, y, z, rotX, rotY,
-            rotZ about the map's fixed axes (m, rad).
+        covariance: (6, 6), inverse of the information of the residuals, taken as independent, times their variance
+            of unit weight; x, y, z, rotX, rotY, rotZ about the map's fixed axes (m, rad).
         angles_rad: (N,) angle between each ray and its map point seen from the refined pose.
         kernel: (N,) robust weight in 0 to 1 that each point kept.
     """
@@ -68,22 +69,38 @@ def align_rays(
     across = _tangent_basis(rays_camera)
     T_camera_map = se3.inverse(T_map_camera)
     for widening in _KERNEL_WIDENING:
-        for _ in range(_ITERATIONS_PER_SCALE):
-            information, gradient, kernel, _ = _normal_equations(
-                T_camera_map, points_map, rays_camera, across, range_m, weights,
-                angle_std_rad, range_std_log, widening,
-            )  # fmt: skip
-            step = _solve(information, gradient)
-            delta = se3.from_rotation_translation(rotation.exp(step[3:]), step[:3])
-            T_camera_map = delta @ T_camera_map
-    information, _, kernel, angles_rad = _normal_equations(
+        equations = _normal_equations(
+            T_camera_map, points_map, rays_camera, across, range_m, weights, angle_std_rad, range_std_log, widening
+        )
+        step = _solve(equations.information, equations.gradient)
+        T_camera_map = se3.from_rotation_translation(rotation.exp(step[3:]), step[:3]) @ T_camera_map
+        if widening == 1.0 and np.abs(step).max() < _SMALLEST_STEP:
+            break
+    equations = _normal_equations(
         T_camera_map, points_map, rays_camera, across, range_m, weights, angle_std_rad, range_std_log, 1.0
     )
     T_map_camera = se3.inverse(T_camera_map)
     # A step in the camera frame moves the map pose the other way: dt = -R_map_camera step_t, dr = -R_map_camera step_r.
     to_map = np.kron(np.eye(2), -T_map_camera[:3, :3])
-    covariance = to_map @ _invert(information) @ to_map.T
-    return RayAlignment(T_map_camera=T_map_camera, covariance=covariance, angles_rad=angles_rad, kernel=kernel)
+    covariance = equations.unit_variance * to_map @ _invert(equations.information) @ to_map.T
+    return RayAlignment(
+        T_map_camera=T_map_camera,
+        covariance=covariance,
+        angles_rad=equations.angles_rad,
+        kernel=equations.kernel,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Equations:
+    """Gauss-Newton's (6, 6) information and (6,) gradient, the kernel and angle of each point, and the variance of unit
+    weight: the mean squared residual, in deviations, of what the kernel kept."""
+
+    information: Array
+    gradient: Array
+    kernel: Array
+    angles_rad: Array
+    unit_variance: float
 
 
 def _tangent_basis(rays: Array) -> Array:
@@ -105,7 +122,7 @@ def _normal_equations(
     angle_std_rad: float,
     range_std_log: float,
     widening: float,
-) -> tuple[Array, Array, Array, Array]:
+) -> _Equations:
     q = se3.transform_points(T_camera_map, points_map)
     depth = np.einsum("ni,ni->n", rays, q)
     before = depth > 1e-3 * range_m
@@ -124,10 +141,18 @@ def _normal_equations(
         ],
         axis=1,
     )
-    jacobian = np.concatenate([toward, np.cross(q[:, None, :], toward)], axis=2).reshape(-1, 6)
+    turn = toward @ rotation.skew(q).swapaxes(1, 2)
+    jacobian = np.concatenate([toward, turn], axis=2).reshape(-1, 6)
     weighted = jacobian * np.repeat(weights * kernel, 3)[:, None]
     angles_rad = np.where(before, np.arctan(np.linalg.norm(sideways, axis=1)), np.pi)
-    return weighted.T @ jacobian, -weighted.T @ residual.reshape(-1), kernel, angles_rad
+    share = weights * kernel
+    return _Equations(
+        information=weighted.T @ jacobian,
+        gradient=-weighted.T @ residual.reshape(-1),
+        kernel=kernel,
+        angles_rad=angles_rad,
+        unit_variance=float(share @ squared / max(3 * share.sum(), 1e-300)),
+    )
 
 
 def _solve(information: Array, gradient: Array) -> Array:

@@ -204,7 +204,10 @@ def create_encoder(name: str, checkpoint: str | None = None) -> nn.Module:
 def _load_weights(encoder: nn.Module, name: str, path: Path) -> None:
     if not path.is_file():
         raise ConfigError(f"encoder checkpoint {path} does not exist; give a local file or leave the key out")
-    state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler met
+        raise ConfigError(f"encoder checkpoint {path} cannot be read ({error}); give a torch state_dict") from error
     kept = {key: value for key, value in state.items() if not key.startswith("classifier.")}
     expected = encoder.state_dict()
     missing = sorted(set(expected) - set(kept))

@@ -57,7 +57,7 @@ def predict(network: nn.Module, store: ImageStore, device: torch.device) -> list
     outputs: list[Outputs] = []
     with torch.inference_mode():
         for start in range(0, len(store), _BATCH):
-            images = torch.from_numpy(np.ascontiguousarray(store.images[start : start + _BATCH])).to(device)
+            images = torch.from_numpy(np.array(store.images[start : start + _BATCH])).to(device)
             batch = [values.cpu().numpy() for values in network(images)]
             names = ("points_map", "range_m", "weights")
             outputs += [dict(zip(names, (v[i : i + 1] for v in batch))) for i in range(len(images))]
@@ -66,7 +66,8 @@ def predict(network: nn.Module, store: ImageStore, device: torch.device) -> list
 
 def solve_all(outputs: list[Outputs], store: ImageStore, settings: dict[str, float]) -> list[Solution | Failure]:
     """Return the solver's answer for each stored image."""
-    return [points.solve(output, camera, settings) for output, camera in zip(outputs, store.cameras)]
+    solver = points.create(settings)
+    return [solver(output, camera) for output, camera in zip(outputs, store.cameras)]
 
 
 def measure(solutions: list[Solution | Failure], T_map_camera: Array) -> Validation:

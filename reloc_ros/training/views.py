@@ -46,7 +46,7 @@ class Views(Dataset[tuple[Tensor, ...]]):
     def __getitem__(self, key: Key) -> tuple[Tensor, ...]:
         step, index = key
         generator = np.random.default_rng((self._config.seed, step, index))
-        image = np.ascontiguousarray(self._store.images[index])
+        image = np.array(self._store.images[index])
         view = random_view(image, self._store.cameras[index], self._cells_px, self._config.augment, generator)
         T_map_camera = torch.from_numpy(self._store.T_map_camera[index]).float()
         return (

@@ -64,7 +64,11 @@ class TruthBackend:
         pass
 
 
-def solve_truth(outputs: Outputs, _: object, settings: dict[str, Any]) -> Solution | Failure:
+def create_truth_solver(_: dict[str, Any]) -> Solver:
+    return solve_truth
+
+
+def solve_truth(outputs: Outputs, _: object) -> Solution | Failure:
     number = int(outputs["number"])
     if number == SOLVE_FAULT:
         raise RuntimeError("planted in solve")
@@ -189,7 +193,7 @@ def fake_robot(
     parameters: Mapping[str, Any] | None = None, *, model: TruthModel | None = None, namespace: str = "/"
 ) -> Iterator[FakeRobot]:
     """Give a robot in its own ROS context; `model` None opens the real bundle that the parameters name."""
-    solve.SOLVERS["truth"] = SolverKind(read_settings=dict, solve=solve_truth)
+    solve.SOLVERS["truth"] = create_truth_solver
     context = rclpy.Context()
     rclpy.init(args=[], context=context)
     robot = FakeRobot(context, {"diagnostics_rate_hz": 20.0, **(parameters or {})}, model, namespace)

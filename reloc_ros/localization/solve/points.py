@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from reloc_ros.errors import BundleError, DegenerateGeometryError
 from reloc_ros.geometry.kabsch import align
 from reloc_ros.geometry.ray_alignment import RayAlignment, align_rays
 from reloc_ros.localization.camera_cache import cached_ray_grid
-from reloc_ros.localization.solve.solution import Failure, Solution
+from reloc_ros.localization.solve.solution import Failure, Solution, Solver
 from reloc_ros.types import Array, Outputs, Reason
 
 # Every cell keeps a little weight, so that a network sure of one corner alone is still checked against the rest.
 _WEIGHT_FLOOR = 1e-3
-_REWEIGHTINGS = 8
+_REWEIGHTINGS = 5
 # Rays within this many standard deviations of their point count as inliers.
 _INLIER_DEVIATIONS = 3.0
 
@@ -46,12 +47,16 @@ class PointsSettings:
     def __post_init__(self) -> None:
         for name in ("rows", "columns", "angle_std_rad", "range_std_log"):
             value = getattr(self, name)
-            if not value > 0:
-                raise BundleError(f"solve.{name} is {value}, must be above 0; write the bundle again with `reloc export`")
+            whole = isinstance(value, int) or name not in ("rows", "columns")
+            if not (value > 0 and whole):
+                raise BundleError(
+                    f"solve.{name} is {value}, must be above 0 and rows and columns whole numbers; "
+                    "write the bundle again with `reloc export`"
+                )
 
 
-def read_settings(settings: dict[str, Any]) -> PointsSettings:
-    """Return the manifest's `solve` as settings.
+def create(settings: dict[str, Any]) -> Solver:
+    """Return the solver with the manifest's `solve` as its settings.
 
     Raises:
         BundleError: a key is unknown or missing, or a value out of range.
@@ -62,18 +67,17 @@ def read_settings(settings: dict[str, Any]) -> PointsSettings:
             f"solve has the keys {sorted(settings)}, the points solver needs {sorted(expected)}; "
             "write the bundle again with `reloc export`"
         )
-    return PointsSettings(**settings)
+    return partial(solve, numbers=PointsSettings(**settings))
 
 
-def solve(outputs: Outputs, camera: Camera, settings: dict[str, Any]) -> Solution | Failure:
+def solve(outputs: Outputs, camera: Camera, numbers: PointsSettings) -> Solution | Failure:
     """Return the pose that moves the camera cloud onto the global cloud.
 
     Args:
         outputs: `points_map` (1, N, 3) metres, `range_m` (1, N) metres along the cells' unit rays, `weights` (1, N).
         camera: model of the image the network saw.
-        settings: see `PointsSettings`.
+        numbers: see `PointsSettings`.
     """
-    numbers = read_settings(settings)
     rays = cached_ray_grid(camera, numbers.rows, numbers.columns)
     points_map, range_m, weights = (outputs[name][0].astype(np.float64) for name in ("points_map", "range_m", "weights"))
     weights = np.maximum(weights, _WEIGHT_FLOOR)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from reloc_ros.types import Array, Reason
+from reloc_ros.cameras.camera import Camera
+from reloc_ros.types import Array, Outputs, Reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +30,7 @@ class Failure:
 
     reason: Reason
     detail: str
+
+
+# The camera is that of the image the network saw.
+Solver = Callable[[Outputs, Camera], Solution | Failure]

@@ -1,0 +1,60 @@
+"""Training configurations: what is named changes, what is unknown or out of range is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reloc_ros.errors import ConfigError
+from reloc_ros.training.config import InputConfig, TrainConfig, config_from_dict, config_to_dict, read_config
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("path", sorted((CHECKOUT / "config" / "train").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_configurations_are_valid(path):
+    assert isinstance(read_config(path), TrainConfig)
+
+
+def test_a_file_changes_what_it_names_and_arguments_win(tmp_path):
+    path = tmp_path / "train.yaml"
+    path.write_text("max_minutes: 7\nloss: {reprojection: 3}\nnetwork: {encoder: mobilenet_v3_large}\n", encoding="utf-8")
+    config = read_config(path, max_minutes=2.5, initial=None)
+    assert (config.max_minutes, config.loss.reprojection, config.loss.consistency) == (2.5, 3.0, 1.0)
+    assert config.network.encoder == "mobilenet_v3_large"
+    assert config_from_dict(config_to_dict(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_minute: 3", "max_minute is unknown"),
+        ("loss: {repro: 3}", r"loss\.repro is unknown"),
+        ("batch_size: 1", "batch_size is 1"),
+        ("batch_size: many", "batch_size is 'many'"),
+        ("input: {width: 250, height: 192}", r"input\.width is 250"),
+        ("input: {width: 256}", "only one of"),
+        ("labels: position", "without initial"),
+        ("precision: int8", "precision is 'int8'"),
+        ("network: {stride: 5}", "stride is 5"),
+        ("split: {val_fraction: 0.9}", "val_fraction is 0.9"),
+        ("- a list", "expected keys and values"),
+        ("max_minutes: [", "cannot be read"),
+    ],
+)
+def test_nonsense_is_refused_with_the_file_and_the_key(tmp_path, text, message):
+    path = tmp_path / "train.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_config(path)
+    assert "train.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [((640, 480), (256, 192)), ((540, 960), (160, 288)), ((512, 256), (320, 160)), ((1920, 960), (320, 160))],
+)
+def test_the_networks_image_follows_the_shape_of_the_data(image, expected):
+    assert InputConfig().size_for(*image) == expected
+    assert InputConfig(width=320, height=256).size_for(*image) == (320, 256)
