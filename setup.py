@@ -1,5 +1,7 @@
 """How colcon and pip build and install the package."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -7,7 +9,7 @@ from setuptools import find_packages, setup
 PACKAGE = "reloc_ros"
 
 
-def data_files():
+def data_files() -> list[tuple[str, list[str]]]:
     """Return (target folder, files) pairs; the sub-folders of launch/, config/ and models/ are kept."""
     share = Path("share") / PACKAGE
     targets = {
