@@ -1,0 +1,101 @@
+"""Each status says the value and its limit, and warns on the right side of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("diagnostic_msgs", reason="needs ROS messages (a ROS 2 installation or the ros_from_pip overlay)")
+
+from reloc_ros.node.diagnostics import ERROR, OK, WARN, NodeView, diagnose, frames_status, latency_status, model_status
+from reloc_ros.node.parameters import Settings
+from reloc_ros.node.statistics import Statistics, Summary
+from reloc_ros.types import Reason
+
+
+def view(**changes: Any) -> NodeView:
+    return NodeView(**{"name": "relocalizer_node", "lifecycle": "active", "model": "ready", **changes})
+
+
+def summary(**changes: Any) -> Summary:
+    values: dict[str, Any] = {
+        "counts": {"in": 10, "dropped": 1, "repeated": 2, "accepted": 4},
+        "rejected": {Reason.OUTSIDE_MAP: 3},
+        "last_rejection": "outside_map: 7 m",
+        "recent_rejected": 3 / 7,
+        "fix_age_s": 0.5,
+        "latencies_s": np.array([0.01, 0.02, 0.06]),
+        "overheads_s": np.array([0.001, 0.002, 0.003]),
+    }
+    return Summary(**{**values, **changes})
+
+
+def values(status: Any) -> dict[str, str]:
+    return {pair.key: pair.value for pair in status.values}
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "named"),
+    [
+        ({}, OK, "active, model ready"),
+        ({"model": "loading"}, WARN, "being loaded"),
+        ({"model": "ended"}, ERROR, "worker thread has ended"),
+        ({"model": "none", "problem": "cannot configure: no bundle"}, ERROR, "no bundle"),
+    ],
+)
+def test_model(changes: dict[str, str], level: bytes, named: str) -> None:
+    status = model_status(view(device="cpu", **changes))
+    assert (status.level, status.hardware_id, status.name) == (level, "cpu", "relocalizer_node: model")
+    assert named in status.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "rate", "age_s", "level", "named"),
+    [
+        ({}, 0.5, 5.0, OK, "4 poses from 10 frames"),
+        ({}, 0.4, 5.0, WARN, "43% of the latest frames rejected (limit 40%), last: outside_map: 7 m"),
+        ({}, 0.5, 0.4, WARN, "last pose is 0.5 s old (limit 0.4 s)"),
+        ({"fix_age_s": None}, 0.5, 0.4, OK, "4 poses"),
+        ({"counts": {"in": 0, "dropped": 0, "repeated": 0, "accepted": 0}}, 0.5, 5.0, WARN, "no image yet"),
+    ],
+)
+def test_frames(changes: dict[str, Any], rate: float, age_s: float, level: bytes, named: str) -> None:
+    status = frames_status(view(), summary(**changes), rate, age_s)
+    assert status.level == level
+    assert named in status.message
+    assert values(status)["rejected_outside_map"] == "3"
+    assert values(status)["rejected_bad_image"] == "0"
+    assert values(status)["frames_rejected"] == "3"
+
+
+@pytest.mark.parametrize(("limit_s", "level"), [(0.031, OK), (0.029, WARN)])
+def test_latency(limit_s: float, level: bytes) -> None:
+    status = latency_status(view(), summary(), limit_s)
+    assert status.level == level
+    found = values(status)
+    assert found["latency_mean_ms"] == "30.00"
+    assert found["latency_last_ms"] == "60.00"
+    assert found["latency_p99_ms"] == "59.20"
+    assert found["overhead_p50_ms"] == "2.00"
+
+
+def test_the_whole_message_before_the_first_frame() -> None:
+    message = diagnose(view(lifecycle="unconfigured", model="none"), Statistics().summary(), Settings(), 1_500_000_000)
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == (1, 500_000_000)
+    assert [status.level for status in message.status] == [OK, OK, OK]
+
+
+def test_statistics_count_every_frame_once() -> None:
+    statistics = Statistics()
+    for event in ("in", "in", "in", "dropped"):
+        statistics.count(event)
+    statistics.accepted(latency_s=0.02, inference_s=0.015)
+    statistics.rejected(Reason.DEGENERATE, "a line")
+    found = statistics.summary()
+    assert found.counts == {"in": 3, "dropped": 1, "repeated": 0, "accepted": 1}
+    assert found.rejected == {Reason.DEGENERATE: 1}
+    assert found.recent_rejected == 0.5
+    assert found.last_rejection == "degenerate: a line"
+    np.testing.assert_allclose(found.overheads_s, [0.005])
