@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-import struct
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,33 +11,15 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.rosbag1 import ReaderError as Rosbag1Error
-from rosbags.rosbag2 import ReaderError as Rosbag2Error
-from rosbags.typesys import Stores, TypesysError, get_typestore
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
 
 from reloc_ros.cameras.image_encoding import decode_compressed, decode_raw
-from reloc_ros.errors import DatasetError, ImageError
+from reloc_ros.errors import DatasetError, ImageError, RelocError
 from reloc_ros.types import Image
 
 RAW_IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
-
-# A damaged bag surfaces as whatever the layer that stumbled raises: rosbags, its decompressors, sqlite or struct.
-_BROKEN_BAG = (
-    AnyReaderError,
-    Rosbag1Error,
-    Rosbag2Error,
-    TypesysError,
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    RuntimeError,
-    AssertionError,
-    struct.error,
-    sqlite3.Error,
-)
 
 
 @contextmanager
@@ -52,7 +33,10 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         # Bags of rosbag2 before Iron carry no message definitions; those of the standard messages have not changed.
         with AnyReader([path], default_typestore=get_typestore(Stores.LATEST)) as reader:
             yield reader
-    except _BROKEN_BAG as error:
+    except RelocError:
+        raise
+    # A damaged bag surfaces as whatever the layer that stumbled raises: rosbags, a decompressor, SQLite, struct, ...
+    except Exception as error:
         raise DatasetError(f"bag {path} cannot be read: {error!r}; it may be truncated, or not a bag") from error
 
 
@@ -91,7 +75,7 @@ class BagImages:
         try:
             with self._lock:
                 message = self._find(bag_time_ns, image_stamp_ns)
-        except _BROKEN_BAG as error:
+        except Exception as error:
             raise DatasetError(f"{where}: cannot be read: {error!r}; has the bag changed?") from error
         try:
             return decode_message(message)
@@ -103,6 +87,7 @@ class BagImages:
             self._reader = AnyReader([self.path], default_typestore=get_typestore(Stores.LATEST))
             self._reader.open()
             self._owner_pid = os.getpid()
+            weakref.finalize(self, self._reader.close)
         connections = [connection for connection in self._reader.connections if connection.topic == self.topic]
         for connection, _, data in self._reader.messages(connections, start=bag_time_ns, stop=bag_time_ns + 1):
             message: Any = self._reader.deserialize(data, connection.msgtype)

@@ -15,7 +15,7 @@ from reloc_ros.cameras.table import camera_from_dict
 from reloc_ros.errors import CameraError, DatasetError
 from reloc_ros.types import Array
 
-_WINDOWS_NAN = re.compile(r"[-+]?1\.#\w+")
+_WINDOWS_NAN = re.compile(r"[-+]?1\.#\w+(?:[-+]\d+)?")
 """How Microsoft's C library printed NaN and infinity, as found in 7-Scenes."""
 
 

@@ -25,7 +25,11 @@ DESCRIPTIONS: dict[str, dict[str, Any]] = {
     "pinhole": {"model": "pinhole", "width": 96, "height": 48, "K": _K},
     **{
         model: {
-            "model": "pinhole", "width": 96, "height": 48, "K": _K, "distortion_model": model,
+            "model": "pinhole",
+            "width": 96,
+            "height": 48,
+            "K": _K,
+            "distortion_model": model,
             "distortion": _COEFFICIENTS[model],
         }
         for model in DISTORTION_MODELS

@@ -123,9 +123,7 @@ def small_covariance(seed: int) -> tuple[Array, Array]:
 @given(st.integers(0, 1000), transforms, transforms)
 def test_changing_the_map_frame(seed: int, T_map_camera: Array, T_new_map: Array) -> None:
     C, factor = small_covariance(seed)
-    errors = [
-        pose_error(T_new_map @ perturbed(T_map_camera, error), T_new_map @ T_map_camera) for error in factor.T
-    ]
+    errors = [pose_error(T_new_map @ perturbed(T_map_camera, error), T_new_map @ T_map_camera) for error in factor.T]
     expected = sum(np.outer(error, error) for error in errors)
     assert_allclose(covariance.change_map_frame(C, T_new_map[:3, :3]), expected, atol=1e-15)
 

@@ -52,7 +52,9 @@ def test_no_small_motion_improves_the_weighted_fit(seed: int) -> None:
         return float(weights @ np.sum((points_map - se3.transform_points(T, CLOUD)) ** 2, axis=1))
 
     for _ in range(5):
-        step = se3.from_rotation_translation(rotation.exp(rng.normal(scale=1e-3, size=3)), rng.normal(scale=1e-3, size=3))
+        step = se3.from_rotation_translation(
+            rotation.exp(rng.normal(scale=1e-3, size=3)), rng.normal(scale=1e-3, size=3)
+        )
         assert cost(found) <= cost(step @ found) + 1e-12
 
 
