@@ -21,6 +21,9 @@ _MAX_SLOPE = 100.0
 """Largest tangent of the view angle the Brown model is asked for: 89.4 degrees, where a plane image has no more use."""
 _ITERATIONS = 60
 _CONVERGED = 1e-14
+_NEGLIGIBLE = 1e-15
+_REAL = 1e-9
+_POLE_MARGIN = 1e-6
 
 
 class Lens(Protocol):
@@ -48,9 +51,9 @@ class BrownLens:
     def __post_init__(self) -> None:
         numerator, denominator = self._radial()
         s = Polynomial([0.0, 1.0])
-        # d(r f)/dr = 0 with s = r^2, or a pole of f: whichever comes first.
+        # d(r f)/dr = 0 with s = r^2, or just before a pole of f: whichever comes first.
         slope = numerator * denominator + 2 * s * (numerator.deriv() * denominator - numerator * denominator.deriv())
-        limit = min(_first_positive_root(slope), _first_positive_root(denominator), _MAX_SLOPE**2)
+        limit = min(_first_root(slope, _MAX_SLOPE**2), (1.0 - _POLE_MARGIN) * _first_root(denominator, _MAX_SLOPE**2))
         object.__setattr__(self, "max_slope", float(np.sqrt(limit)))
 
     def directions(self, plane: Array) -> Array:
@@ -143,7 +146,7 @@ class EquidistantLens:
 
     def __post_init__(self) -> None:
         slope_of_square = Polynomial([1.0, *(k * n for k, n in zip(_padded(self.coefficients, 4), (3, 5, 7, 9)))])
-        limit = min(_first_positive_root(slope_of_square), np.pi**2)
+        limit = _first_root(slope_of_square, np.pi**2)
         object.__setattr__(self, "max_angle_rad", float(np.sqrt(limit)))
 
     def directions(self, plane: Array) -> Array:
@@ -173,10 +176,13 @@ def _padded(coefficients: tuple[float, ...], count: int) -> tuple[float, ...]:
     return (*coefficients, *(0.0,) * (count - len(coefficients)))
 
 
-def _first_positive_root(polynomial: Polynomial) -> float:
-    roots = polynomial.trim().roots()
-    real = roots.real[np.abs(roots.imag) <= 1e-9 * np.maximum(np.abs(roots.real), 1e-300)]
-    return float(np.min(real[real > 0.0], initial=np.inf))
+def _first_root(polynomial: Polynomial, upper: float) -> float:
+    """Return the least root in (0, upper], or `upper`."""
+    # On (0, 1] a coefficient counts by its size; a vanishing leading one would send the other roots to rounding noise.
+    scaled = np.asarray(polynomial.coef, dtype=np.float64) * upper ** np.arange(len(polynomial.coef))
+    roots = Polynomial(scaled).trim(_NEGLIGIBLE * np.max(np.abs(scaled))).roots()
+    real = roots.real[np.abs(roots.imag) <= _REAL * np.abs(roots.real)]
+    return upper * float(np.min(real[real > 0.0], initial=1.0))
 
 
 def _invert_increasing(function: Callable[[Array], tuple[Array, Array]], targets: Array, upper: float) -> Array:

@@ -135,4 +135,4 @@ def from_left_perturbation(covariance_left: Array, T_map_camera: Array) -> Array
 
 
 def _symmetric(matrix: Array) -> Array:
-    return 0.5 * (matrix + matrix.T)
+    return np.asarray(0.5 * (matrix + matrix.T))

@@ -122,7 +122,7 @@ def _rotations(R: ArrayLike) -> tuple[Rotation, tuple[int, ...]]:
     lowest = np.min(np.linalg.det(matrices), initial=np.inf) if finite else np.nan
     if not lowest > 0.0:
         raise DegenerateGeometryError(
-            f"not a rotation: the least determinant is {lowest:.6g} and must be 1; a mirrored matrix usually means that "
-            "an axis convention was mixed up"
+            f"not a rotation: the least determinant is {lowest:.6g} and must be 1; a mirrored matrix usually means "
+            "that an axis convention was mixed up"
         )
     return Rotation.from_matrix(matrices.reshape(-1, 3, 3)), matrices.shape[:-2]

@@ -91,7 +91,17 @@ def test_brown_range_ends_where_the_radius_folds_back() -> None:
 
 
 def test_rational_range_ends_at_a_pole() -> None:
-    assert BrownLens((0.0, 0.0, 0.0, 0.0, 0.0, -0.25, 0.0, 0.0)).max_slope == pytest.approx(2.0)
+    lens = BrownLens((0.0, 0.0, 0.0, 0.0, 0.0, -0.25, 0.0, 0.0))
+    assert lens.max_slope == pytest.approx(2.0)
+    points = np.column_stack([np.linspace(0.0, 1.99, 50), np.zeros(50), np.ones(50)])
+    rays = lens.directions(lens.project(points)[0])
+    assert_allclose(rays[:, 0] / rays[:, 2], points[:, 0], atol=1e-9)
+
+
+def test_a_vanishing_coefficient_changes_nothing() -> None:
+    expected = BrownLens((-0.25, -0.125, 0.0, 0.0)).max_slope
+    assert BrownLens((-0.25, -0.125, 0.0, 0.0, 1.2e-38)).max_slope == pytest.approx(expected)
+    assert BrownLens((-0.25, -0.125, 0.0, 0.0, 1e-9)).max_slope == pytest.approx(expected, rel=1e-6)
 
 
 def test_fisheye_range_ends_where_the_angle_folds_back() -> None:

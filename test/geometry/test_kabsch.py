@@ -73,7 +73,7 @@ def test_planar_cloud_is_enough() -> None:
     assert_allclose(found, T_MAP_CAMERA, atol=1e-12)
 
 
-LINE = np.outer([-1.0, 0.0, 0.5, 2.0, 3.0], [1.0, 2.0, 4.0]) + (100.0, 20.0, 3.0)
+LINE = np.outer([-1.0, 0.0, 0.5, 2.0, 3.0], [1.0, 2.0, 4.0]) + np.array([100.0, 20.0, 3.0])
 
 
 @pytest.mark.parametrize(
