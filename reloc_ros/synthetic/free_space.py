@@ -17,6 +17,9 @@ from reloc_ros.types import Array
 RESOLUTION_M = 0.05
 STEP_OVER_M = 0.06
 """Lower things (rugs, thresholds) are driven over."""
+MIN_LEVEL_COSINE = 0.98
+MIN_FLOOR_SHARE = 0.25
+"""Of the ground plan: less horizontal area than that is furniture, not a floor."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +73,29 @@ def free_space(mesh: TexturedMesh, radius_m: float, height_m: float, floor_m: fl
     """Return where an upright cylinder of the given size can stand and get to.
 
     A cell is an obstacle when the footprint of a triangle that reaches between `STEP_OVER_M` and `height_m` above the
-    floor touches it, or when there is no floor under it.
+    floor touches it, or when there is no ceiling over it: what lies outdoors is not driven to. Where no cell has a
+    ceiling, a floor is asked for instead.
 
     Raises:
         DatasetError: the robot fits nowhere.
     """
     corners = mesh.triangles
     low, high = corners[..., 2].min(axis=1) - floor_m, corners[..., 2].max(axis=1) - floor_m
-    (x0, y0, _), (x1, y1, _) = mesh.bounds
+    standing = corners[(high > STEP_OVER_M) & (low < height_m)][..., :2]
+    if not len(standing):
+        raise DatasetError(f"nothing stands on the floor at {floor_m:.2f} m; check that the mesh is z up and in metres")
+    (x0, y0), (x1, y1) = standing.min(axis=(0, 1)).astype(float), standing.max(axis=(0, 1)).astype(float)
     shape = (int(np.ceil((y1 - y0) / RESOLUTION_M)), int(np.ceil((x1 - x0) / RESOLUTION_M)))
     drawn = np.zeros(shape, np.uint8)
-    scale = 16.0 / RESOLUTION_M
-    footprints = (corners[(high > STEP_OVER_M) & (low < height_m)][..., :2] - [x0, y0]) * scale - 8.0
+    footprints = (standing - [x0, y0]) * (16.0 / RESOLUTION_M) - 8.0
     for triangle in np.rint(footprints).astype(np.int32):
         cv2.fillConvexPoly(drawn, triangle, 1, cv2.LINE_8, 4)
         cv2.polylines(drawn, [triangle], True, 1, 1, cv2.LINE_8, 4)
-    obstacle = (drawn > 0) | ~_has_floor(mesh, (x0, y0), shape, floor_m)
+    caster, origin = RayCaster(corners), (x0, y0)
+    indoors = _sees_something(caster, origin, shape, floor_m + height_m, 1.0)
+    if not indoors.any():
+        indoors = _sees_something(caster, origin, shape, floor_m + STEP_OVER_M, -1.0)
+    obstacle = (drawn > 0) | ~indoors
     # Padded: what lies outside the grid is not free either.
     clearance = ndimage.distance_transform_edt(~np.pad(obstacle, 1, constant_values=True))[1:-1, 1:-1] * RESOLUTION_M
     labels, count = ndimage.label(clearance > radius_m)
@@ -95,22 +105,35 @@ def free_space(mesh: TexturedMesh, radius_m: float, height_m: float, floor_m: fl
             f"{clearance.max():.2f} m); use a smaller robot, or check that the mesh is z up and in metres"
         )
     largest = 1 + int(np.argmax(ndimage.sum_labels(np.ones(shape), labels, np.arange(1, count + 1))))
-    return FreeSpace((x0, y0), RESOLUTION_M, obstacle, clearance, labels == largest, floor_m)
+    return FreeSpace(origin, RESOLUTION_M, obstacle, clearance, labels == largest, floor_m)
 
 
-def _has_floor(
-    mesh: TexturedMesh, origin: tuple[float, float], shape: tuple[int, int], floor_m: float
+def floor_height(mesh: TexturedMesh) -> float:
+    """Return the height of the floor: the level with the most horizontal area in the lower third of a mesh.
+
+    Where hardly anything is horizontal there (the floor is missing), it is the lowest point.
+    """
+    corners = mesh.triangles
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area, z = np.linalg.norm(cross, axis=1) / 2, corners[..., 2].mean(axis=1)
+    bottom, top = float(mesh.bounds[0, 2]), float(mesh.bounds[1, 2])
+    flat = (np.abs(cross[:, 2]) > 2 * MIN_LEVEL_COSINE * area) & (z < bottom + (top - bottom) / 3)
+    level = np.rint((z[flat] - bottom) / RESOLUTION_M).astype(np.intp)
+    areas = np.bincount(level, weights=area[flat], minlength=1)
+    ground = (mesh.bounds[1, :2] - mesh.bounds[0, :2]).prod()
+    if areas.max() < MIN_FLOOR_SHARE * ground:
+        return bottom
+    at_level = level == int(np.argmax(areas))
+    return float(np.average(z[flat][at_level], weights=area[flat][at_level]))
+
+
+def _sees_something(
+    caster: RayCaster, origin: tuple[float, float], shape: tuple[int, int], z: float, upwards: float
 ) -> NDArray[np.bool_]:
-    """Return (H, W) whether a ray down from just above the floor meets it."""
+    """Return (H, W) whether a vertical ray from the middle of each cell at height z meets the mesh."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
-    start = np.stack(
-        [
-            origin[0] + (columns.ravel() + 0.5) * RESOLUTION_M,
-            origin[1] + (rows.ravel() + 0.5) * RESOLUTION_M,
-            np.full(rows.size, floor_m + STEP_OVER_M),
-        ],
-        axis=1,
-    ).astype(np.float32)
-    down = np.broadcast_to(np.array([0, 0, -1], np.float32), start.shape)
-    hits = RayCaster(mesh.triangles).cast(start, down)
-    return ((hits.face >= 0) & (hits.distance < 3 * STEP_OVER_M)).reshape(shape)
+    x = origin[0] + (columns.ravel() + 0.5) * RESOLUTION_M
+    y = origin[1] + (rows.ravel() + 0.5) * RESOLUTION_M
+    start = np.stack([x, y, np.full(rows.size, z)], axis=1).astype(np.float32)
+    direction = np.broadcast_to(np.array([0, 0, upwards], np.float32), start.shape)
+    return (caster.cast(start, direction).face >= 0).reshape(shape)

@@ -75,8 +75,29 @@ class Renderer:
             colour[edges] = np.minimum(finer.reshape(len(SUBPIXELS_PX), -1, 3), 1.5).mean(axis=0)
         return colour.reshape(camera.height, camera.width, 3)
 
+    def floor_plan(self, area: tuple[float, float, float, float], cut_m: float, metres_per_pixel: float) -> Image:
+        """Return the world without what is higher than `cut_m`, seen straight from above, not in perspective.
+
+        Args:
+            area: x0, y0, x1, y1, metres; the first row of the picture is at y1.
+            cut_m: height of the cut.
+            metres_per_pixel: scale.
+        """
+        x0, y0, x1, y1 = area
+        x = np.arange(x0 + metres_per_pixel / 2, x1, metres_per_pixel)
+        y = np.arange(y1 - metres_per_pixel / 2, y0, -metres_per_pixel)
+        grid_x, grid_y = np.meshgrid(x, y)
+        origins = np.stack([grid_x.ravel(), grid_y.ravel(), np.full(grid_x.size, cut_m)], axis=1).astype(np.float32)
+        down = np.broadcast_to(np.array([0, 0, -1], np.float32), origins.shape)
+        colour, face = self._shade(down, origins, np.full(len(origins), metres_per_pixel / cut_m, np.float32))
+        colour[face < 0] = 0.0
+        return develop(colour.reshape(len(y), len(x), 3), CameraLook())
+
     def _shade(self, directions: Floats, origin: Floats, pixel_rad: Floats) -> tuple[Floats, NDArray[np.int32]]:
-        """Return (N, 3) light along (N, 3) unit directions and (N,) the faces met, -1 for the outside."""
+        """Return (N, 3) light along (N, 3) unit directions and (N,) the faces met, -1 for the outside.
+
+        `origin` is one point (3,) or one for each ray (N, 3).
+        """
         hits = self._caster.cast(np.broadcast_to(origin, directions.shape), directions)
         face, u, v = hits.face, hits.u[:, None], hits.v[:, None]
         coordinates = np.take(self._uv, face, axis=0)
@@ -88,8 +109,8 @@ class Renderer:
         # blur across and shimmer along (no anisotropic filter).
         spread = hits.distance * pixel_rad / np.sqrt(np.maximum(cosine, 0.02))
         outside = np.flatnonzero(face < 0)
-        spread[outside] = 1e-3
-        detail = np.take(self._log_density, face) + np.log2(spread)
+        spread[outside] = 1.0
+        detail = np.take(self._log_density, face) + np.log2(np.maximum(spread, np.float32(1e-6)))
         colour = self._atlas.sample(np.take(self._texture, face), uv, detail)
         colour *= np.float32(1 / 255.0)
         colour *= colour

@@ -10,6 +10,7 @@ import numpy as np
 
 from reloc_ros.errors import DatasetError
 from reloc_ros.synthetic.apartment import build_apartment
+from reloc_ros.synthetic.free_space import floor_height
 from reloc_ros.synthetic.lighting import Lamp, bake
 from reloc_ros.synthetic.mesh import TexturedMesh
 from reloc_ros.synthetic.mesh_file import MESH_SUFFIXES, read_mesh
@@ -58,11 +59,12 @@ def load_world(name: str, seed: int = 0) -> World:
     if path.suffix.lower() not in MESH_SUFFIXES:
         raise DatasetError(f"no world {name!r}; use one of {sorted(WORLDS)} or a file ending in {sorted(MESH_SUFFIXES)}")
     mesh = read_mesh(path)
-    (x0, y0, z0), (x1, y1, z1) = mesh.bounds
+    (x0, y0), (x1, y1) = np.percentile(mesh.vertices[:, :2], (2, 98), axis=0)  # a ground plane may reach far out
+    floor_m, top_m = floor_height(mesh), float(mesh.bounds[1, 2])
     view = outdoors(np.random.default_rng(seed))
-    lamps = _lamps_under_the_ceiling(x0, y0, x1, y1, z0 + 0.85 * (z1 - z0))
+    lamps = _lamps_under_the_ceiling(x0, y0, x1, y1, floor_m + 0.85 * (top_m - floor_m))
     lit = bake(mesh, lamps, view, two_sided=True, rays=MESH_FILE_RAYS)
-    return World(path.stem, lit, view, {path.stem: (x0, y0, x1, y1)}, float(z0))
+    return World(path.stem, lit, view, {path.stem: (float(x0), float(y0), float(x1), float(y1))}, floor_m)
 
 
 def _lamps_under_the_ceiling(x0: float, y0: float, x1: float, y1: float, z: float) -> tuple[Lamp, ...]:
