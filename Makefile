@@ -8,9 +8,12 @@
 #   make setup    only the environment of the demo and the node
 #   make clean    remove everything made here
 #
-# PYTHON=python3.11 picks the interpreter. DEMO_ARGS, TEST_ARGS are passed on.
+# PYTHON=python3.11 picks the interpreter; else the first that fits is taken. DEMO_ARGS, TEST_ARGS are passed on.
 
-PYTHON ?= python3
+# The ROS wheels exist for 3.10 to 3.13; a real ROS installation brings its own.
+PYTHON_FITS := import os, sys; sys.exit(not ((3, 10) <= sys.version_info < (3, 14) or "ROS_DISTRO" in os.environ))
+PYTHON ?= $(or $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python3.10,\
+    $(shell $(name) -c '$(PYTHON_FITS)' 2>/dev/null && echo $(name)))),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
@@ -58,8 +61,8 @@ clean:
 	rm -rf $(VENV) build install log *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY)/venv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	    { echo "make: $(PYTHON) is missing or older than Python 3.10; name another one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c '$(PYTHON_FITS)' || \
+	    { echo "make: $(PYTHON) is missing or not Python 3.10 to 3.13; name another one: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	    { echo "make: $(PYTHON) cannot create environments; on Debian and Ubuntu: apt install python3-venv python3-dev" >&2; exit 1; }
 	rm -rf $(VENV)

@@ -80,7 +80,7 @@ def test_what_a_former_version_left_is_removed(prefix: Path, tmp_path: Path):
 def test_a_missing_compiler_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     builder = load("build_messages")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(builder.BuildError, match="no gcc found.*build-essential"):
+    with pytest.raises(builder.BuildError, match=r"no gcc found.*build-essential"):
         builder.build(tmp_path)
 
 
