@@ -9,6 +9,7 @@ import pytest
 from dataset_files import T_MAP_CAMERA, picture, write_picture
 
 from reloc_ros.cameras.equirectangular import EquirectangularCamera
+from reloc_ros.datasets import images
 from reloc_ros.datasets.images import PosedImage, PosedImages, image_loader, read_image
 from reloc_ros.errors import DatasetError
 
@@ -33,6 +34,18 @@ def test_truncated_images_are_refused_by_name(tmp_path: Path, extension: str, ke
     data = path.read_bytes()
     path.write_bytes(data[: int(kept * len(data))])
     with pytest.raises(DatasetError, match=rf"noise\.{extension}"):
+        read_image(path)
+
+
+def test_a_truncated_jpeg_is_refused_even_where_the_decoder_fills_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the OpenCV of older distributions does."""
+    monkeypatch.setattr(images, "decode_compressed", lambda _: picture(64, 32))
+    path = write_picture(tmp_path / "a.jpg", 64, 32)
+    assert read_image(path).shape == (32, 64, 3)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DatasetError, match=r"a\.jpg of \d+ bytes is truncated"):
         read_image(path)
 
 

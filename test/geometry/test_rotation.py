@@ -34,6 +34,10 @@ def test_quaternion_need_not_be_normalised_nor_have_positive_w() -> None:
     assert_allclose(rotation.from_quat_xyzw(-7.0 * QUAT_XYZW), R_LITERAL, atol=1e-15)
 
 
+def test_w_is_positive_where_another_component_is_larger() -> None:
+    assert_allclose(rotation.to_quat_xyzw(rotation.exp([-3.0, 0, 0])), [-np.sin(1.5), 0, 0, np.cos(1.5)], atol=1e-15)
+
+
 def test_exp_turns_by_the_right_hand_rule() -> None:
     assert_allclose(rotation.exp([0.0, 0.0, np.pi / 2]) @ [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], atol=1e-15)
 
@@ -59,7 +63,9 @@ def test_exp_undoes_log_and_is_a_rotation(axis: tuple[float, float, float], angl
     assert_allclose(R.T @ R, np.eye(3), atol=1e-14)
     assert np.linalg.det(R) > 0.0
     assert_allclose(rotation.exp(rotation.log(R)), R, atol=1e-13)
-    assert_allclose(rotation.from_quat_xyzw(rotation.to_quat_xyzw(R)), R, atol=1e-13)
+    quat_xyzw = rotation.to_quat_xyzw(R)
+    assert quat_xyzw[3] >= 0.0
+    assert_allclose(rotation.from_quat_xyzw(quat_xyzw), R, atol=1e-13)
 
 
 @given(st.floats(1e-12, 1e-3))
