@@ -6,6 +6,9 @@ import logging
 from typing import Any
 
 
+_CORE = "reloc_ros"
+
+
 class RosLogHandler(logging.Handler):
     """Forwards records to a ROS logger of the same severity.
 
@@ -16,6 +19,16 @@ class RosLogHandler(logging.Handler):
     def __init__(self, logger: Any) -> None:
         super().__init__()
         self._logger = logger
+
+    def attach(self) -> None:
+        """Begin to forward what the core logs, from the severity that the ROS logger shows."""
+        core = logging.getLogger(_CORE)
+        core.addHandler(self)
+        core.setLevel(int(self._logger.get_effective_level()))  # both count 10, 20, 30 ... from debug on
+
+    def detach(self) -> None:
+        """Stop forwarding."""
+        logging.getLogger(_CORE).removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log one record."""

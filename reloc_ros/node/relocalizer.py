@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from threading import Lock
 
@@ -21,6 +22,8 @@ from reloc_ros.node.statistics import Statistics
 from reloc_ros.node.transforms import Transforms
 from reloc_ros.node.worker import Worker
 from reloc_ros.types import Reason
+
+_log = logging.getLogger(__name__)
 
 # Best effort receives from reliable publishers as well, and never makes a camera driver wait for us.
 LATEST = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -109,6 +112,7 @@ class Relocalizer:
             is_current=lambda arrival: self._active and arrival.epoch == self._intake.epoch,
         )
         self.model = model
+        _log.info("%s is ready on %s (%s, %s)", model.method, model.backend, model.device, model.precision)
 
     def _handle(self, arrival: Arrival) -> None:
         self._path.handle(arrival)

@@ -7,7 +7,6 @@ images that arrive meanwhile wait in a slot where the newest wins, and diagnosti
 
 from __future__ import annotations
 
-import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -52,7 +51,7 @@ class RelocalizerNode(LifecycleNode):
         self._problem = ""
         self._relocalizer: Relocalizer | None = None
         self._log_handler = RosLogHandler(self.get_logger())
-        logging.getLogger("reloc_ros").addHandler(self._log_handler)
+        self._log_handler.attach()
         self._parameter_problems = parameters.declare(self)
         self._settings = parameters.current(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -100,7 +99,7 @@ class RelocalizerNode(LifecycleNode):
         """Free everything, also without the transitions."""
         self._close()
         self._jump_handle.unregister()
-        logging.getLogger("reloc_ros").removeHandler(self._log_handler)
+        self._log_handler.detach()
         super().destroy_node()
 
     def _attempt(self, what: str, transition: Callable[[], None], next_state: str) -> TransitionCallbackReturn:
@@ -115,6 +114,7 @@ class RelocalizerNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self._problem = ""
         self._lifecycle = next_state
+        self.get_logger().info(f"{what}: done, the node is {next_state}")
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:

@@ -65,7 +65,8 @@ class Transforms:
     def __init__(self, node: LifecycleNode, settings: Callable[[], Settings]) -> None:
         self._settings = settings
         self._clock = node.get_clock()
-        self._broadcaster = TransformBroadcaster(node)
+        # With tf_mode off, a second publisher of transforms would only raise questions.
+        self._broadcaster = None if settings().tf_mode == "off" else TransformBroadcaster(node)
         self._lock = Lock()
         self._fix: _Fix | None = None
         self._last_sent_ns = 0
@@ -160,7 +161,7 @@ class Transforms:
         return transform_to_matrix(found.transform)
 
     def _send(self, placed: Placed, stamp_ns: int) -> None:
-        if placed.T_map_child is None:
+        if placed.T_map_child is None or self._broadcaster is None:
             return
         message = matrix_to_transform(
             placed.T_map_child, parent=placed.map_frame, child=placed.child_frame, stamp_ns=stamp_ns
