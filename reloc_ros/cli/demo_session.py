@@ -39,14 +39,17 @@ def run_session(bag: Path, bundle: Path, demo: DemoDrive, log: Path, rate: float
     """
     # Own domain, this machine only: a robot or another demo on the network neither disturbs nor is disturbed.
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ["ROS_DOMAIN_ID"] = str(FIRST_DOMAIN + os.getpid() % DOMAINS)
+    domain_id = FIRST_DOMAIN + os.getpid() % DOMAINS
     from reloc_ros.node.lifecycle_client import LifecycleClient, NodeProcess
     from reloc_ros.node.recorder import Recorder
     from reloc_ros.node.session import spinning_node
 
     parameters = {"bundle": str(bundle.resolve()), "diagnostics_rate_hz": 5.0}
     try:
-        with spinning_node("reloc_demo") as node, NodeProcess(parameters, remaps=REMAPS, log=log) as process:
+        with (
+            spinning_node("reloc_demo", domain_id=domain_id) as node,
+            NodeProcess(parameters, remaps=REMAPS, log=log, domain_id=domain_id) as process,
+        ):
             recorder = Recorder(node)
             with console.status("starting the node"):
                 LifecycleClient(node, alive=process.check).bring_up(START_LIMIT_S)
@@ -54,7 +57,7 @@ def run_session(bag: Path, bundle: Path, demo: DemoDrive, log: Path, rate: float
                     lambda: recorder.publisher_count > 0 and recorder.latest_diagnostics.get("model") == "ready",
                     timeout_s=START_LIMIT_S,
                 )
-            with _player(bag, rate, log.with_name("play.log")) as player:
+            with _player(bag, rate, log.with_name("play.log"), domain_id) as player:
                 _watch(player, process, recorder, demo, console)
             recorder.wait(lambda: _settled(recorder.latest_diagnostics), timeout_s=LAST_ANSWER_LIMIT_S)
             return recorder.recording()
@@ -63,11 +66,14 @@ def run_session(bag: Path, bundle: Path, demo: DemoDrive, log: Path, rate: float
 
 
 @contextmanager
-def _player(bag: Path, rate: float, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _player(bag: Path, rate: float, log: Path, domain_id: int) -> Iterator[subprocess.Popen[bytes]]:
     """Play the bag in a process of its own, ended with the block."""
     command = [sys.executable, "-m", "reloc_ros", "play", str(bag), "--rate", str(rate)]
+    command += ["--wait-for-subscribers", "/camera/image", "/tf", "/tf_static"]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, "ROS_DOMAIN_ID": str(domain_id)}
+        )
         try:
             yield process
         finally:
