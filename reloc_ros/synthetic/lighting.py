@@ -12,6 +12,7 @@ from reloc_ros.types import Array, Image
 
 GATHER_RAYS = 160
 BOUNCES = 3
+FACING_RAYS = 8
 LAMP_RADIUS_M = 0.12
 LIFT_M = 2e-3
 AMBIENT = 0.03
@@ -44,7 +45,7 @@ def bake(
     normals = vertex_normals(mesh)
     directions = _cosine_directions(rays)
     if two_sided:
-        normals = _facing_the_room(caster, mesh.vertices, normals, directions[:: max(1, rays // 32)])
+        normals = _facing_the_room(caster, mesh.vertices, normals, directions[:: max(1, rays // FACING_RAYS)])
     centre = mesh.triangles.mean(axis=1)
     towards_centre = np.zeros_like(mesh.vertices)
     for corner in range(3):

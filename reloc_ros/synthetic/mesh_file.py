@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import trimesh
+from numpy.typing import NDArray
 
 from reloc_ros.errors import DatasetError
 from reloc_ros.synthetic.mesh import LIGHT_CELL_M, Floats, TexturedMesh
@@ -47,14 +48,15 @@ def read_mesh(path: Path, cell_m: float = 2.5 * LIGHT_CELL_M) -> TexturedMesh:
     if not corners:
         raise DatasetError(f"mesh file {path} contains no triangles")
     soup = np.concatenate(corners)
+    vertices, faces = _shared_vertices(soup)
     return TexturedMesh(
-        vertices=soup.reshape(-1, 3),
-        faces=np.arange(3 * len(soup), dtype=np.int32).reshape(-1, 3),
+        vertices=vertices,
+        faces=faces,
         uv=np.concatenate(uvs),
         face_texture=np.concatenate(texture_of),
         face_glow=np.zeros(len(soup), np.float32),
         textures=tuple(textures),
-        light=np.ones((3 * len(soup), 3), np.float32),
+        light=np.ones_like(vertices),
     )
 
 
@@ -89,6 +91,20 @@ def _cut(corners: Floats, uv: Floats, cell_m: float, path: Path) -> tuple[Floats
         if sum(map(len, done)) + len(corners) > MAX_FACES:
             raise DatasetError(f"mesh file {path} needs more than {MAX_FACES} triangles; check that it is in metres")
     return np.concatenate(done), np.concatenate(done_uv)
+
+
+def _shared_vertices(corners: Floats) -> tuple[Floats, NDArray[np.int32]]:
+    """Return (V, 3) vertices and (F, 3) faces of (F, 3, 3) corners.
+
+    Corners are one vertex where their places and, nearly, their faces' normals agree: light is baked once for each
+    vertex, and across a sharp edge it must be able to change.
+    """
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    keys = np.concatenate([np.rint(corners * 1e4), np.broadcast_to(np.rint(normal * 3)[:, None], corners.shape)], axis=2)
+    rows = np.ascontiguousarray(keys.reshape(-1, 6), np.int32)
+    _, first, vertex = np.unique(rows.view(f"V{rows.dtype.itemsize * 6}"), return_index=True, return_inverse=True)
+    return corners.reshape(-1, 3)[first], vertex.reshape(-1, 3).astype(np.int32)
 
 
 def _quarter(corners: Floats) -> Floats:
