@@ -23,11 +23,14 @@ HAS_ROS := $(shell [ -n "$$ROS_DISTRO" ] && $(PYTHON) -c 'import rclpy, tf2_ros,
 ifeq ($(HAS_ROS),yes)
 VENV_OPTIONS := --system-site-packages
 ROS_REQUIREMENTS :=
+# Its compiled modules (cv_bridge) fit its own numpy only, so that one decides what else fits.
+CONSTRAINTS := $(VENV)/constraints-of-ros.txt
 else
 ROS_REQUIREMENTS := -r ros_from_pip/requirements.txt
+CONSTRAINTS := constraints.txt
 endif
 
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 PACKAGING := setup.py setup.cfg constraints.txt
 OVERLAY := ros_from_pip/requirements.txt $(shell find ros_from_pip -name '*.py')
 
@@ -67,6 +70,10 @@ $(READY)/venv:
 	    { echo "make: $(PYTHON) cannot create environments; on Debian and Ubuntu: apt install python3-venv python3-dev" >&2; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV_OPTIONS) $(VENV)
+ifeq ($(HAS_ROS),yes)
+	$(PYTHON) -c 'import numpy; print("numpy==" + numpy.__version__)' > $(CONSTRAINTS)
+	grep -E '^(setuptools|wheel|torch)==' constraints.txt >> $(CONSTRAINTS)
+endif
 	$(PIP_INSTALL) setuptools wheel
 	@mkdir -p $(READY) && touch $@
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import tempfile
@@ -32,15 +33,15 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="module")
 def ros_domain_id() -> Iterator[int]:
-    """A DDS domain that no other test run on this machine uses, in the environment of this module's tests too."""
+    """A DDS domain that no other test run of this user has, in the environment of this module's tests too."""
     for number in DOMAIN_IDS:
-        with (Path(tempfile.gettempdir()) / f"reloc_ros_domain_{number}.lock").open("w") as lock:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path = Path(tempfile.gettempdir()) / f"reloc_ros_domain_{os.getuid()}_{number}.lock"
+                fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("ROS_DOMAIN_ID", str(number))
-                yield number
+            stack.enter_context(pytest.MonkeyPatch.context()).setenv("ROS_DOMAIN_ID", str(number))
+            yield number
             return
     pytest.fail(f"all {len(DOMAIN_IDS)} DDS domains are taken; end the other test runs on this machine")
