@@ -7,6 +7,7 @@ images that arrive meanwhile wait in a slot where the newest wins, and diagnosti
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -201,6 +202,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0  # the way every ROS node ends
     finally:
+        # Launch and the terminal both interrupt; the second time must not cut the clean-up short.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         executor.shutdown()
         node.destroy_node()
         if rclpy.ok():
