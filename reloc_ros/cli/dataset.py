@@ -57,8 +57,10 @@ def run(args: argparse.Namespace) -> int:
         written = write_sequence(args.out / "everywhere", camera, pool.render(shots), poses, 10.0, notes)
         for _ in track(written, total=len(poses), description=f"rendering {world.name}"):
             pass
-    print(f"{len(poses)} frames in {args.out}; train with: reloc train implicit_geometry "
-          f"--data panorama_sequences:{args.out} --out RUN")
+    print(
+        f"{len(poses)} frames in {args.out}; train with: reloc train implicit_geometry "
+        f"--data panorama_sequences:{args.out} --out RUN"
+    )
     return 0
 
 

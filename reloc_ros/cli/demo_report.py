@@ -150,8 +150,9 @@ def result_table(verdict: Verdict) -> Table:
 def write_json(verdict: Verdict, path: Path) -> None:
     """Write the figures, without the ones of each image; what is infinite becomes null."""
     values = {key: value for key, value in asdict(verdict).items() if not isinstance(value, np.ndarray)}
-    finite = {key: None if isinstance(value, float) and not np.isfinite(value) else value
-              for key, value in values.items()}
+    finite = {
+        key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in values.items()
+    }
     path.write_text(json.dumps(finite, indent=1) + "\n", encoding="utf-8")
 
 
@@ -168,9 +169,7 @@ def write_figure(demo: DemoDrive, verdict: Verdict, renderer: Renderer, world: W
     save_figure(figure, path)
 
 
-def _draw_plan(
-    figure: Figure, axes: Axes, demo: DemoDrive, verdict: Verdict, renderer: Renderer, world: World
-) -> None:
+def _draw_plan(figure: Figure, axes: Axes, demo: DemoDrive, verdict: Verdict, renderer: Renderer, world: World) -> None:
     (x0, y0, _), (x1, y1, _) = world.mesh.bounds
     picture = renderer.floor_plan((x0, y0, x1, y1), world.floor_m + PLAN_CUT_M, PLAN_METRES_PER_PIXEL)
     # Paled, so that the way stands out.

@@ -59,7 +59,8 @@ def run_session(bag: Path, bundle: Path, demo: DemoDrive, log: Path, rate: float
                 )
             with _player(bag, rate, log.with_name("play.log"), domain_id) as player:
                 _watch(player, process, recorder, demo, console)
-            recorder.wait(lambda: _settled(recorder.latest_diagnostics), timeout_s=LAST_ANSWER_LIMIT_S)
+            told = len(recorder.recording().diagnostics)
+            recorder.wait(lambda: _settled(recorder.recording(), told), timeout_s=LAST_ANSWER_LIMIT_S)
             return recorder.recording()
     except (RuntimeError, TimeoutError) as error:
         raise ProcessError(f"the demo stopped: {error}\n{_tail(log)}") from error
@@ -120,8 +121,12 @@ def _now(recorder: Recorder, demo: DemoDrive, *, answered: bool) -> str:
     return f"[green]localized[/], off by {100 * metres:5.1f} cm {degrees:4.1f} deg | {counts}"
 
 
-def _settled(values: dict[str, str]) -> bool:
-    """Tell whether the node has dealt with every frame it received."""
+def _settled(recording: Recording, told: int) -> bool:
+    """Tell whether the node, since it had sent `told` diagnostics, has dealt with every frame it received."""
+    # Of two newer messages the second was surely made after the last image had arrived.
+    if len(recording.diagnostics) < told + 2:
+        return False
+    values = recording.diagnostics[-1]
     done = sum(int(values.get(f"frames_{what}", 0)) for what in ("accepted", "rejected", "dropped", "repeated"))
     return done >= int(values.get("frames_in", 0))
 

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from reloc_ros import __version__
-from reloc_ros.cli import dataset, evaluate, export, inspect, train
+from reloc_ros.cli import dataset, demo, evaluate, export, inspect, play, train
 from reloc_ros.errors import RelocError
 
 # Each module has `add_arguments(parser)` and `run(args) -> int` and imports what is slow inside `run`; the first line
 # of its docstring is its help.
 COMMANDS: dict[str, ModuleType] = {
+    "demo": demo,
     "dataset": dataset,
     "train": train,
     "export": export,
     "evaluate": evaluate,
     "inspect": inspect,
+    "play": play,
 }
 
 EXIT_BAD_SETUP = 2  # what argparse uses for bad arguments, too

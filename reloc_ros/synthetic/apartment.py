@@ -10,7 +10,7 @@ from numpy.random import Generator
 from reloc_ros.errors import DatasetError
 from reloc_ros.synthetic import fixtures, furniture
 from reloc_ros.synthetic.free_space import free_space
-from reloc_ros.synthetic.furniture import Piece, any_colour, between
+from reloc_ros.synthetic.furniture import Piece, between
 from reloc_ros.synthetic.lighting import Lamp
 from reloc_ros.synthetic.mesh import MeshBuilder, TexturedMesh
 from reloc_ros.synthetic.pictures import outdoors, painting
@@ -153,8 +153,15 @@ def _lamp(m: MeshBuilder, rng: Generator, room: Room, index: int) -> Lamp:
     shade = m.colour(200 + 55 * rng.random(3))
     drop = between(rng, 0.15, 0.4)
     m.cylinder((x, y, CEILING_M - drop), 0.01, drop, m.colour((40, 40, 40)), sides=5)
-    m.cylinder((x, y, CEILING_M - drop - 0.14), between(rng, 0.14, 0.26), 0.14, shade,
-               top_radius=between(rng, 0.05, 0.2), sides=8 + 2 * index, glow=1.2)
+    m.cylinder(
+        (x, y, CEILING_M - drop - 0.14),
+        between(rng, 0.14, 0.26),
+        0.14,
+        shade,
+        top_radius=between(rng, 0.05, 0.2),
+        sides=8 + 2 * index,
+        glow=1.2,
+    )
     warmth = between(rng, 0.75, 1.0)
     size = np.sqrt((room.x1 - room.x0) * (room.y1 - room.y0))
     power = between(rng, 0.55, 0.8) * size
@@ -216,7 +223,9 @@ def _study(m: MeshBuilder, rng: Generator, room: Room) -> None:
     with m.placed(*room.centre, 0, between(rng, -0.3, 0.3)):
         furniture.flat_rug(rng, 1.7, 1.2).draw(m)
     f = furniture
-    _fill(m, rng, room, (f.bookshelf(rng), f.bookshelf(rng)), (f.desk(rng), f.chest(rng), f.plant(rng), f.armchair(rng)))
+    _fill(
+        m, rng, room, (f.bookshelf(rng), f.bookshelf(rng)), (f.desk(rng), f.chest(rng), f.plant(rng), f.armchair(rng))
+    )
     x, y, yaw = room.wall_placement("south")
     with m.placed(x, y, 0, yaw):
         fixtures.hang_clock(m, rng, -room.wall_length("south") / 2 + 0.4, 2.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
@@ -18,7 +18,7 @@ from reloc_ros.synthetic.robot import planar_pose
 from reloc_ros.synthetic.trajectories import STEP_S, Drive, OdometryNoise
 from reloc_ros.types import Array, Image
 
-BAG_VERSION = 8
+BAG_VERSION: Literal[8] = 8
 """Read by Humble and by everything newer."""
 STORAGES = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 TOPICS = {

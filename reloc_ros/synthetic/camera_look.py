@@ -60,4 +60,4 @@ def develop(light: Floats, look: CameraLook, rng: Generator | None = None) -> Im
     pixels = np.clip(picture, 0, 1) ** np.float32(0.5 * look.gamma) * np.float32(255.0)
     if look.noise > 0 and rng is not None:
         pixels += rng.standard_normal(pixels.shape, np.float32) * np.float32(look.noise)
-    return np.clip(pixels + np.float32(0.5), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pixels + np.float32(0.5), 0, 255), np.uint8)

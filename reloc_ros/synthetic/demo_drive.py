@@ -65,7 +65,7 @@ def plan_demo_drive(space: FreeSpace, robot: Robot, world: World, seconds: float
     after = drive_through(space, robot, world.rooms, (1 - KIDNAP_SHARE) * seconds, rng, start_room=far)
     drive = kidnapped(before, after)
     steps = np.arange(0, len(drive.stamps_s), STEPS_PER_IMAGE)
-    T_map_camera = np.stack([drive.T_map_base(step) @ robot.T_base_camera for step in steps])
+    T_map_camera = np.stack([drive.T_map_base(int(step)) @ robot.T_base_camera for step in steps])
     share = drive.stamps_s[steps] / seconds
     black = (share >= BLACK_OUT_SHARE[0]) & (share < BLACK_OUT_SHARE[1])
     look = replace(CameraLook.random(rng), noise=2.0)
@@ -90,9 +90,7 @@ def write_demo_bag(
     seed = int(rng.random() * 2**31)
     shots = [Shot(pose, look, (seed, k)) for k, (pose, look) in enumerate(zip(demo.T_map_camera, demo.looks))]
     with RenderPool(world, camera, workers) as pool, DriveBag(path) as bag:
-        yield from bag.write(
-            demo.drive, odom, noise, camera, robot.T_base_camera, pool.render(shots), STEPS_PER_IMAGE
-        )
+        yield from bag.write(demo.drive, odom, noise, camera, robot.T_base_camera, pool.render(shots), STEPS_PER_IMAGE)
 
 
 def _farthest_room(world: World, xy: Array) -> str:

@@ -8,7 +8,7 @@ from numpy.random import Generator
 from reloc_ros.synthetic.furniture import Piece, any_colour, between, books, cloth_texture, small_things, wood_texture
 from reloc_ros.synthetic.mesh import MeshBuilder
 from reloc_ros.synthetic.pictures import painting
-from reloc_ros.synthetic.textures import finish, hsv, noise, tiles
+from reloc_ros.synthetic.textures import Colour, finish, hsv, noise, tiles
 from reloc_ros.types import Array
 
 
@@ -21,7 +21,7 @@ def kitchen_row(rng: Generator) -> Piece:
         stone = m.texture(finish(_stone(rng)))
         m.box((-w / 2, -d / 2, 0.1), (w / 2, d / 2 - 0.03, 0.86), m.colour((225, 222, 215)))
         m.box((-w / 2, -d / 2, 0.86), (w / 2, d / 2, 0.9), stone, bottom=True)
-        palette = [any_colour(rng, 0.5), any_colour(rng, 0.6), (235, 235, 230)]
+        palette: list[Colour] = [any_colour(rng, 0.5), any_colour(rng, 0.6), (235, 235, 230)]
         splash = m.texture(finish(tiles(rng, 60, 260, palette, 5, int(w / 0.12), (240, 240, 240))))
         m.quad((w / 2, -d / 2 + 0.006, 1.5), (-w, 0, 0), (0, 0, -0.6), splash)
         units = int(w / 0.55)
@@ -91,8 +91,12 @@ def wash_basin(rng: Generator) -> Piece:
         m.box((-w / 2, -0.24, 0.15), (w / 2, 0.2, 0.78), wood_texture(m, rng))
         m.box((-w / 2 - 0.02, -0.24, 0.78), (w / 2 + 0.02, 0.24, 0.88), m.colour((244, 244, 242)))
         m.cylinder((0, -0.18, 0.88), 0.02, 0.18, m.colour((150, 150, 155)), sides=8)
-        m.box((-w / 2 + 0.05, -0.24, 1.15), (w / 2 - 0.05, -0.22, 1.85), m.colour((70, 80, 90)),
-              front=m.texture(finish(130 + 60 * noise(rng, 60, 60, 2, 1)[..., None] * np.array([0.8, 1.0, 1.1]))))
+        m.box(
+            (-w / 2 + 0.05, -0.24, 1.15),
+            (w / 2 - 0.05, -0.22, 1.85),
+            m.colour((70, 80, 90)),
+            front=m.texture(finish(130 + 60 * noise(rng, 60, 60, 2, 1)[..., None] * np.array([0.8, 1.0, 1.1]))),
+        )
         small_things(m, rng, w, 0.4, 0.88, 3)
 
     return Piece(w + 0.04, 0.48, draw)

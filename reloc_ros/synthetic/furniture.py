@@ -41,8 +41,9 @@ def wood_texture(m: MeshBuilder, rng: Generator) -> int:
     """Add a wood of a tone of its own: pale, brown, reddish, or painted."""
     if rng.random() < 0.3:
         return m.texture(finish(wood(rng, 96, 160, 0.3 * any_colour(rng) + 150)))
-    return m.texture(finish(wood(rng, 96, 160, hsv(between(rng, 0.04, 0.11), between(rng, 0.35, 0.7),
-                                                   between(rng, 0.35, 0.85)))))
+    return m.texture(
+        finish(wood(rng, 96, 160, hsv(between(rng, 0.04, 0.11), between(rng, 0.35, 0.7), between(rng, 0.35, 0.85))))
+    )
 
 
 def cloth_texture(m: MeshBuilder, rng: Generator) -> int:
@@ -57,8 +58,9 @@ def legs(m: MeshBuilder, w: float, d: float, height: float, texture: int, thick:
             m.box((x - thick / 2, y - thick / 2, 0), (x + thick / 2, y + thick / 2, height), texture)
 
 
-def books(m: MeshBuilder, rng: Generator, left: float, right: float, y: tuple[float, float], z: float, tall: float
-          ) -> None:
+def books(
+    m: MeshBuilder, rng: Generator, left: float, right: float, y: tuple[float, float], z: float, tall: float
+) -> None:
     """Draw a row of books, with a few gaps, standing at height z between left and right."""
     x = left
     while x < right - 0.06:
@@ -77,8 +79,13 @@ def small_things(m: MeshBuilder, rng: Generator, w: float, d: float, z: float, c
         x, y = between(rng, -w / 2 + 0.12, w / 2 - 0.12), between(rng, -d / 2 + 0.1, d / 2 - 0.1)
         texture = m.colour(any_colour(rng, 0.3))
         if rng.random() < 0.5:
-            m.cylinder((x, y, z), between(rng, 0.03, 0.09), between(rng, 0.08, 0.3), texture,
-                       top_radius=between(rng, 0.02, 0.1))
+            m.cylinder(
+                (x, y, z),
+                between(rng, 0.03, 0.09),
+                between(rng, 0.08, 0.3),
+                texture,
+                top_radius=between(rng, 0.02, 0.1),
+            )
         else:
             s = between(rng, 0.04, 0.1)
             m.box((x - s, y - s * 0.7, z), (x + s, y + s * 0.7, z + between(rng, 0.04, 0.22)), texture)
@@ -255,8 +262,13 @@ def media_unit(rng: Generator) -> Piece:
         m.box((-wide / 2, -0.1, h + 0.06), (wide / 2, -0.05, h + 0.12 + wide * 0.56), black)
         m.box((-0.15, -0.12, h), (0.15, 0.02, h + 0.06), black)
         show = m.texture(painting(rng, 108, 192))
-        m.quad((wide / 2 - 0.03, -0.045, h + 0.09 + wide * 0.56), (-wide + 0.06, 0, 0), (0, 0, -wide * 0.53), show,
-               glow=0.6)
+        m.quad(
+            (wide / 2 - 0.03, -0.045, h + 0.09 + wide * 0.56),
+            (-wide + 0.06, 0, 0),
+            (0, 0, -wide * 0.53),
+            show,
+            glow=0.6,
+        )
 
     return Piece(w, d + 0.04, draw)
 
@@ -299,7 +311,7 @@ def plant(rng: Generator) -> Piece:
             out = np.array([np.cos(yaw), np.sin(yaw), 0]) * between(rng, 0.08, 0.3)
             side = np.array([-np.sin(yaw), np.cos(yaw), 0.2]) * between(rng, 0.03, 0.08)
             root = out * 0.35 + [0, 0, 0.28 + 0.5 * (tip - 0.28)]
-            corners = np.array([root - side, root + side, out + [0, 0, tip]])
+            corners = np.array([root - side, root + side, out + np.array([0, 0, tip])])
             uv = np.array([[[0.1, 0.1], [0.8, 0.1], [0.5, 0.9]]])
             m.triangles(corners, np.array([[0, 1, 2]]), uv, greens[int(rng.random() * 4)])
 

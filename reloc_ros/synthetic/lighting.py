@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reloc_ros.synthetic.mesh import Floats, TexturedMesh
 from reloc_ros.synthetic.ray_caster import RayCaster
-from reloc_ros.types import Array, Image
+from reloc_ros.types import Image
 
 GATHER_RAYS = 160
 BOUNCES = 3
@@ -75,7 +76,7 @@ def vertex_normals(mesh: TexturedMesh) -> Floats:
     for k in range(3):
         np.add.at(total, mesh.faces[:, k], normal)
     length = np.linalg.norm(total, axis=1, keepdims=True)
-    return (total / np.maximum(length, 1e-12)).astype(np.float32)
+    return np.asarray(total / np.maximum(length, 1e-12), np.float32)
 
 
 def look_up_outdoors(outdoors: Image, directions: Floats) -> Floats:
@@ -84,7 +85,7 @@ def look_up_outdoors(outdoors: Image, directions: Floats) -> Floats:
     azimuth = np.arctan2(directions[:, 1], directions[:, 0]) / (2 * np.pi)
     column = (np.mod(azimuth, 1.0) * width).astype(np.int32) % width
     row = np.clip((np.arccos(np.clip(directions[:, 2], -1, 1)) / np.pi * height).astype(np.int32), 0, height - 1)
-    return ((outdoors[row, column].astype(np.float32) / 255.0) ** 2 * 1.6).astype(np.float32)
+    return np.asarray((outdoors[row, column].astype(np.float32) / 255.0) ** 2 * 1.6, np.float32)
 
 
 def _cosine_directions(count: int) -> Floats:
@@ -126,7 +127,7 @@ def _direct_light(caster: RayCaster, origins: Floats, normals: Floats, lamps: tu
 
 def _gather(
     caster: RayCaster, origins: Floats, normals: Floats, directions: Floats, outdoors: Image
-) -> tuple[Array, Floats]:
+) -> tuple[NDArray[np.int32], Floats]:
     """Return (V, rays) the face met in each direction (-1: none), and (V, 3) the sky's part."""
     first, second = _frames(normals)
     faces = np.empty((len(origins), len(directions)), np.int32)
@@ -136,7 +137,7 @@ def _gather(
         faces[:, k] = caster.cast(origins, world).face
         left = faces[:, k] < 0
         sky[left] += look_up_outdoors(outdoors, world[left])
-    return faces, sky / len(directions)
+    return faces, (sky / len(directions)).astype(np.float32)
 
 
 def _facing_the_room(caster: RayCaster, vertices: Floats, normals: Floats, directions: Floats) -> Floats:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reloc_ros.errors import DatasetError
+from reloc_ros.synthetic.textures import Colour
 from reloc_ros.types import Array, Image
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class MeshBuilder:
         self.textures.append(np.ascontiguousarray(image))
         return len(self.textures) - 1
 
-    def colour(self, rgb: Sequence[float]) -> int:
+    def colour(self, rgb: Colour) -> int:
         """Add a plain texture of one colour (0..255) and return its index."""
         return self.texture(np.full((4, 4, 3), np.clip(rgb, 0, 255), np.uint8))
 
@@ -132,8 +133,8 @@ class MeshBuilder:
         origin, along_u, along_v = (np.asarray(a, float) for a in (corner, edge_u, edge_v))
         columns = max(1, int(np.ceil(np.linalg.norm(along_u) / LIGHT_CELL_M)))
         rows = max(1, int(np.ceil(np.linalg.norm(along_v) / LIGHT_CELL_M)))
-        a, b = np.meshgrid(np.linspace(0, 1, columns + 1), np.linspace(0, 1, rows + 1))
-        a, b = a.ravel(), b.ravel()
+        grid = np.meshgrid(np.linspace(0, 1, columns + 1), np.linspace(0, 1, rows + 1))
+        a, b = (axis.ravel() for axis in grid)
         vertices = origin + a[:, None] * along_u + b[:, None] * along_v
         coordinates = np.stack([uv[0] + a * (uv[2] - uv[0]), uv[1] + b * (uv[3] - uv[1])], axis=1)
         i = (np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)).ravel()

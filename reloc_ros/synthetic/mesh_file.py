@@ -32,7 +32,8 @@ def read_mesh(path: Path, cell_m: float = 2.5 * LIGHT_CELL_M) -> TexturedMesh:
         scene = trimesh.load_scene(path)
     except Exception as error:  # trimesh raises whatever its parsers raise
         raise DatasetError(f"mesh file {path} cannot be read: {error}") from error
-    corners, uvs, texture_of, textures = [], [], [], []
+    corners, uvs, texture_of = [], [], []
+    textures: list[Image] = []
     for node in scene.graph.nodes_geometry:
         T_map_node, name = scene.graph[node]
         geometry = scene.geometry[name]
@@ -101,7 +102,9 @@ def _shared_vertices(corners: Floats) -> tuple[Floats, NDArray[np.int32]]:
     """
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    keys = np.concatenate([np.rint(corners * 1e4), np.broadcast_to(np.rint(normal * 3)[:, None], corners.shape)], axis=2)
+    keys = np.concatenate(
+        [np.rint(corners * 1e4), np.broadcast_to(np.rint(normal * 3)[:, None], corners.shape)], axis=2
+    )
     rows = np.ascontiguousarray(keys.reshape(-1, 6), np.int32)
     _, first, vertex = np.unique(rows.view(f"V{rows.dtype.itemsize * 6}"), return_index=True, return_inverse=True)
     return corners.reshape(-1, 3)[first], vertex.reshape(-1, 3).astype(np.int32)

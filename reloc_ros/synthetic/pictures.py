@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -56,8 +58,8 @@ def _grid(rng: Generator, height: int, width: int) -> Array:
     image = flat(height, width, (240, 238, 230))
     x = [0, *sorted((rng.random(4) * width).astype(int).tolist()), width]
     y = [0, *sorted((rng.random(4) * height).astype(int).tolist()), height]
-    for left, right in zip(x[:-1], x[1:]):
-        for top, bottom in zip(y[:-1], y[1:]):
+    for left, right in pairwise(x):
+        for top, bottom in pairwise(y):
             if rng.random() < 0.55:
                 cv2.rectangle(image, (left, top), (right, bottom), _any_colour(rng, 0.5), -1)
             cv2.rectangle(image, (left, top), (right, bottom), (20.0, 20.0, 25.0), 4)
@@ -96,7 +98,7 @@ def _rays(rng: Generator, height: int, width: int) -> Array:
     angle = np.arctan2(v - centre[1], u - centre[0]) / (2 * np.pi)
     count = int(5 + 8 * rng.random())
     palette = np.array([_any_colour(rng, 0.3) for _ in range(count)])
-    return palette[(angle * count * int(1 + 2 * rng.random())).astype(int) % count].astype(float)
+    return np.asarray(palette[(angle * count * int(1 + 2 * rng.random())).astype(int) % count], float)
 
 
 def book_spine(rng: Generator) -> Image:
@@ -133,9 +135,10 @@ def outdoors(rng: Generator, height: int = 512, width: int = 2048) -> Image:
     horizon = height // 2
     hills = horizon - height * 0.03 * (1 + noise(rng, 1, width, 9, 3)[0])
     image[np.arange(height)[:, None] > hills[None, :]] = hsv(0.33, 0.25, 0.6)
-    image[horizon:] = flat(height - horizon, width, hsv(0.28, 0.45, 0.45)) * (
-        1 + 0.25 * noise(rng, height - horizon, width, 60, 3)
-    )[..., None]
+    image[horizon:] = (
+        flat(height - horizon, width, hsv(0.28, 0.45, 0.45))
+        * (1 + 0.25 * noise(rng, height - horizon, width, 60, 3))[..., None]
+    )
     left = 0.0
     while left < width:
         span = 20 + 70 * rng.random()
@@ -156,7 +159,9 @@ def _house(rng: Generator, image: Array, left: int, right: int, horizon: int, ro
     if rng.random() < 0.6:
         tip = [(left + right) // 2, int(roof - 4 - 16 * rng.random())]
         corners = np.array([[left - 2, int(roof)], tip, [right + 2, int(roof)]])
-        cv2.fillPoly(image, [corners.astype(np.int32)], _tuple(hsv(0.03 * rng.random(), 0.55, 0.4 + 0.3 * rng.random())))
+        cv2.fillPoly(
+            image, [corners.astype(np.int32)], _tuple(hsv(0.03 * rng.random(), 0.55, 0.4 + 0.3 * rng.random()))
+        )
     pane = _tuple(hsv(0.6, 0.4, 0.2 + 0.4 * rng.random()))
     for x in range(left + 4, right - 5, int(8 + 5 * rng.random())):
         for y in range(int(roof) + 4, horizon - 2, 10):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
@@ -54,7 +56,7 @@ class Planner:
         return np.where(self._space.is_free(smooth)[:, None], smooth, points)
 
 
-def _shifted(grid: NDArray[np.generic], row: int, column: int) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+def _shifted(grid: NDArray[Any], row: int, column: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the grid and the same grid moved by (row, column), both cut to where they overlap."""
     height, width = grid.shape
     left, right = max(0, -column), max(0, column)

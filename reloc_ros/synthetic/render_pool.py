@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -73,7 +72,6 @@ _renderer: Renderer | None = None
 
 def _prepare_worker(world: World) -> None:
     global _renderer  # noqa: PLW0603 - one renderer for each worker process, built once
-    os.nice(5)
     _renderer = Renderer(world.mesh, world.outdoors)
 
 

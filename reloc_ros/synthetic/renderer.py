@@ -126,8 +126,9 @@ class Renderer:
             v, u = np.mgrid[: camera.height, : camera.width].astype(float)
             pixels = np.stack([u.ravel(), v.ravel()], axis=1)
             centres = camera.rays(pixels)
-            across = camera.rays(pixels + [0.5, 0.0]) - camera.rays(pixels - [0.5, 0.0])
-            down = camera.rays(pixels + [0.0, 0.5]) - camera.rays(pixels - [0.0, 0.5])
+            right, below = np.array([0.5, 0.0]), np.array([0.0, 0.5])
+            across = camera.rays(pixels + right) - camera.rays(pixels - right)
+            down = camera.rays(pixels + below) - camera.rays(pixels - below)
             pixel_rad = np.sqrt(np.linalg.norm(np.cross(across, down), axis=1))
             self._rays[key] = _Rays(
                 centres.astype(np.float32),

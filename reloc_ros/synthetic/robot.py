@@ -40,7 +40,7 @@ class Robot:
     @property
     def T_base_camera(self) -> Array:
         """(4, 4) camera optical frame to base, metres."""
-        T_base_camera = T_BASE_OPTICAL_AXES.copy()
+        T_base_camera: Array = T_BASE_OPTICAL_AXES.copy()
         T_base_camera[:3, 3] = (self.camera_forward_m, 0.0, self.camera_height_m)
         return T_base_camera
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.random import Generator
@@ -140,7 +141,9 @@ def connect(a: Room, side_a: str, b: Room, side_b: str, coordinate: float, width
     b.cut(side_b, coordinate, width, 0.0, DOOR_HEIGHT_M, "door")
 
 
-def draw_walls(m: MeshBuilder, rng: Generator, room: Room, colour: Array, accent: Array, kinds: tuple[str, ...]) -> None:
+def draw_walls(
+    m: MeshBuilder, rng: Generator, room: Room, colour: Array, accent: Array, kinds: tuple[str, ...]
+) -> None:
     """Draw the four walls of a room with their openings, skirting, window bars and curtains."""
     skirting = m.colour((225, 222, 214) if rng.random() < 0.6 else accent * 0.5)
     for k, side in enumerate(SIDES):
@@ -164,8 +167,8 @@ def _wall_pieces(m: MeshBuilder, length: float, openings: list[Opening], texture
     """Cut the wall along the edges of its openings and draw what is left."""
     xs = sorted({-length / 2, length / 2, *(o.left for o in openings), *(o.right for o in openings)})
     zs = sorted({0.0, CEILING_M, *(o.bottom for o in openings), *(o.top for o in openings)})
-    for left, right in zip(xs[:-1], xs[1:]):
-        for bottom, top in zip(zs[:-1], zs[1:]):
+    for left, right in pairwise(xs):
+        for bottom, top in pairwise(zs):
             x, z = (left + right) / 2, (bottom + top) / 2
             if any(o.left < x < o.right and o.bottom < z < o.top for o in openings):
                 continue

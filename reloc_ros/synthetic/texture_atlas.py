@@ -20,7 +20,7 @@ class TextureAtlas:
         count = len(textures)
         self.size = np.array([t.shape[:2] for t in textures], np.int32)
         self._levels = np.zeros(count, np.int32)
-        self._offset = np.zeros((count, MAX_LEVELS), np.int64)
+        offsets = np.zeros((count, MAX_LEVELS), np.int64)
         self._width = np.ones((count, MAX_LEVELS), np.int32)
         self._height = np.ones((count, MAX_LEVELS), np.int32)
         chunks: list[NDArray[np.uint32]] = []
@@ -32,14 +32,14 @@ class TextureAtlas:
                 packed = np.zeros((height * width, 4), np.uint8)
                 packed[:, :3] = image.reshape(-1, 3)
                 chunks.append(packed.view(np.uint32)[:, 0])
-                self._offset[index, level], self._width[index, level] = used, width
+                offsets[index, level], self._width[index, level] = used, width
                 self._height[index, level], self._levels[index] = height, level
                 used += height * width
                 if min(height, width) == 1:
                     break
                 image = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
         self._texels = np.concatenate(chunks)
-        self._offset = self._offset.ravel()
+        self._offset = offsets.ravel()
 
     def sample(self, texture: NDArray[np.int32], uv: Floats, detail: Floats) -> Floats:
         """Return (N, 3) colours 0..255, bilinear within the nearest mip level.

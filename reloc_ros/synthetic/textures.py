@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.random import Generator
 
 from reloc_ros.types import Array, Image
 
-Colour = Sequence[float]
+Colour = Sequence[float] | Array
 
 
 def hsv(hue: float, saturation: float, value: float) -> Array:
@@ -37,7 +38,13 @@ def finish(image: Array) -> Image:
 
 def flat(height: int, width: int, colour: Colour) -> Array:
     """Return a plain float image."""
-    return np.broadcast_to(np.asarray(colour, float), (height, width, 3)).copy()
+    image: Array = np.broadcast_to(np.asarray(colour, float), (height, width, 3)).copy()
+    return image
+
+
+def shaded(image: Array, relief: Array) -> Array:
+    """Return the (H, W, 3) image made brighter where relief (H, W) is above 0, by that share, and darker below."""
+    return np.asarray(image * (1 + relief)[..., None], float)
 
 
 def wood(rng: Generator, height: int, width: int, colour: Colour) -> Array:
@@ -46,16 +53,16 @@ def wood(rng: Generator, height: int, width: int, colour: Colour) -> Array:
     grain = cv2.resize(stretched, (width, height), interpolation=cv2.INTER_CUBIC)
     rings = np.sin(grain * 7.0 + np.linspace(0, 14, height)[:, None])
     knots = noise(rng, height, width, 6, 2)
-    return flat(height, width, colour) * (1 + 0.09 * rings + 0.09 * grain + 0.05 * knots)[..., None]
+    return shaded(flat(height, width, colour), 0.09 * rings + 0.09 * grain + 0.05 * knots)
 
 
 def planks(rng: Generator, height: int, width: int, colour: Colour, rows: int, contrast: float = 0.16) -> Array:
     """Return floor boards along the width, each of its own shade."""
     image = np.empty((height, width, 3))
     edges = np.linspace(0, height, rows + 1).astype(int)
-    for top, bottom in zip(edges[:-1], edges[1:]):
+    for top, bottom in pairwise(edges):
         cuts = [0, *sorted((rng.random(max(1, width // 190)) * width).astype(int).tolist()), width]
-        for left, right in zip(cuts[:-1], cuts[1:]):
+        for left, right in pairwise(cuts):
             if right - left < 2:
                 image[top:bottom, left:right] = colour
                 continue
@@ -72,9 +79,9 @@ def tiles(
     """Return tiles whose colours are drawn from `colours`, with joints and a speckle of their own."""
     pick = (rng.random((rows, columns)) * len(colours)).astype(int)
     shade = 1 + 0.1 * (2 * rng.random((rows, columns, 1)) - 1)
-    table = np.asarray(colours, float)[pick] * shade
+    table: Array = np.asarray(colours, float)[pick] * shade
     image = cv2.resize(table, (width, height), interpolation=cv2.INTER_NEAREST)
-    image *= (1 + 0.05 * noise(rng, height, width, 24, 2))[..., None]
+    image = shaded(image, 0.05 * noise(rng, height, width, 24, 2))
     for v in np.linspace(0, height, rows + 1):
         cv2.line(image, (0, int(v)), (width, int(v)), tuple(float(c) for c in joint), 2)
     for u in np.linspace(0, width, columns + 1):
@@ -88,7 +95,7 @@ def checker(rng: Generator, height: int, width: int, a: Colour, b: Colour, rows:
     table = np.where(board[..., None] > 0, np.asarray(a, float), np.asarray(b, float))
     table *= 1 + 0.14 * (2 * rng.random((rows, columns, 1)) - 1)
     image = cv2.resize(table, (width, height), interpolation=cv2.INTER_NEAREST)
-    return image * (1 + 0.05 * noise(rng, height, width, 20, 2))[..., None]
+    return shaded(image, 0.05 * noise(rng, height, width, 20, 2))
 
 
 def fabric(rng: Generator, height: int, width: int, colour: Colour, accent: Colour) -> Array:
@@ -109,14 +116,14 @@ def fabric(rng: Generator, height: int, width: int, colour: Colour, accent: Colo
         mask = noise(rng, height, width, 7, 2) > 0.45
     image[mask] = accent
     weave = 0.05 * (rng.random((height, width)) - 0.5) + 0.07 * noise(rng, height, width, 5, 2)
-    return image * (1 + weave)[..., None]
+    return shaded(image, weave)
 
 
 def carpet(rng: Generator, height: int, width: int, colour: Colour) -> Array:
     """Return a soft, mottled floor covering with worn places."""
     image = flat(height, width, colour)
     mottle = 0.16 * noise(rng, height, width, 9, 4) + 0.14 * (rng.random((height, width)) - 0.5)
-    return image * (1 + mottle)[..., None]
+    return shaded(image, mottle)
 
 
 def wall(rng: Generator, height: int, width: int, colour: Colour, accent: Colour, kind: str) -> Array:
@@ -146,7 +153,7 @@ def wall(rng: Generator, height: int, width: int, colour: Colour, accent: Colour
         band = height // 3
         image[band:] = tiles(rng, height - band, width, [colour, colour, accent], 10, width // 14, (215, 215, 210))
     plaster = 0.045 * noise(rng, height, width, 6, 4) + 0.03 * (rng.random((height, width)) - 0.5)
-    return image * (1 + plaster)[..., None]
+    return shaded(image, plaster)
 
 
 def _frieze(rng: Generator, image: Array, middle: int, accent: Colour) -> None:
@@ -181,8 +188,9 @@ def _bricks(rng: Generator, height: int, width: int, colour: Colour, joint: Colo
 def rug(rng: Generator, height: int, width: int) -> Array:
     """Return a rug: borders, a central motif and a field, all drawn by chance."""
     hue = rng.random()
-    palette = [hsv(hue + 0.37 * k + 0.1 * rng.random(), 0.35 + 0.5 * rng.random(), 0.35 + 0.6 * rng.random())
-               for k in range(5)]
+    palette = [
+        hsv(hue + 0.37 * k + 0.1 * rng.random(), 0.35 + 0.5 * rng.random(), 0.35 + 0.6 * rng.random()) for k in range(5)
+    ]
     u, v = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     border = np.maximum(np.abs(u), np.abs(v))
     rings = int(4 + rng.random() * 5)
@@ -192,4 +200,4 @@ def rug(rng: Generator, height: int, width: int) -> Array:
     image[border > 0.82] = palette[3]
     stripes = (border > 0.82) & (np.sin((u + 1.3 * v) * 40) > 0.2)
     image[stripes] = palette[4]
-    return image * (1 + 0.12 * (rng.random((height, width)) - 0.5))[..., None]
+    return shaded(image, 0.12 * (rng.random((height, width)) - 0.5))

@@ -72,7 +72,12 @@ class OdometryNoise:
 
 
 def drive_through(
-    space: FreeSpace, robot: Robot, rooms: dict[str, Area], seconds: float, rng: Generator, start_room: str | None = None
+    space: FreeSpace,
+    robot: Robot,
+    rooms: dict[str, Area],
+    seconds: float,
+    rng: Generator,
+    start_room: str | None = None,
 ) -> Drive:
     """Return a drive of the given length that visits room after room in random order.
 
@@ -99,7 +104,7 @@ def drive_through(
         here = target
         if len(states) >= total:
             return Drive(
-                stamps_s=np.arange(total) * STEP_S,
+                stamps_s=np.arange(total, dtype=float) * STEP_S,
                 x_y_yaw=np.array(states[:total]),
                 speed_yaw_rate=np.array(controls[:total]),
                 kidnapped_at=(),

@@ -57,7 +57,9 @@ def load_world(name: str, seed: int = 0) -> World:
         return WORLDS[name](seed)
     path = Path(name)
     if path.suffix.lower() not in MESH_SUFFIXES:
-        raise DatasetError(f"no world {name!r}; use one of {sorted(WORLDS)} or a file ending in {sorted(MESH_SUFFIXES)}")
+        raise DatasetError(
+            f"no world {name!r}; use one of {sorted(WORLDS)} or a file ending in {sorted(MESH_SUFFIXES)}"
+        )
     mesh = read_mesh(path)
     (x0, y0), (x1, y1) = np.percentile(mesh.vertices[:, :2], (2, 98), axis=0)  # a ground plane may reach far out
     floor_m, top_m = floor_height(mesh), float(mesh.bounds[1, 2])

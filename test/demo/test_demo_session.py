@@ -90,9 +90,7 @@ def test_errors_are_those_of_the_network(verdict: Verdict) -> None:
     assert 0 < verdict.latency_p50_ms <= verdict.latency_p99_ms < 5000
 
 
-def test_table_picture_and_figures_are_written(
-    verdict: Verdict, demo: DemoDrive, world: World, tmp_path: Path
-) -> None:
+def test_table_picture_and_figures_are_written(verdict: Verdict, demo: DemoDrive, world: World, tmp_path: Path) -> None:
     output = StringIO()
     Console(file=output, width=120).print(result_table(verdict))
     assert "recall 25 cm / 5 deg" in output.getvalue()

@@ -16,9 +16,7 @@ from reloc_ros.synthetic.worlds import World
 from reloc_ros.types import Array
 
 ROBOT = Robot()
-SILENT = OdometryNoise(
-    turn_per_turn=0, turn_per_way=0, way_per_way=0, way_per_turn=0, way_scale=0, turn_scale=0
-)
+SILENT = OdometryNoise(turn_per_turn=0, turn_per_way=0, way_per_way=0, way_per_turn=0, way_scale=0, turn_scale=0)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,7 @@ def test_drive_stays_on_free_floor_within_the_limits(drive: Drive, space: FreeSp
     assert len(drive.stamps_s) == 2001
     assert space.is_free(drive.x_y_yaw[:, :2]).all()
     speed, yaw_rate = drive.speed_yaw_rate.T
-    assert 0 <= speed.min()
+    assert speed.min() >= 0
     assert speed.max() <= ROBOT.max_speed_m_s + 1e-9
     assert np.abs(yaw_rate).max() <= ROBOT.max_yaw_rate_rad_s + 1e-9
     assert np.abs(np.diff(speed)).max() <= ROBOT.max_acceleration_m_s2 * STEP_S + 1e-9

@@ -48,9 +48,7 @@ def test_bag_reads_back(tmp_path: Path, storage: str) -> None:
     assert len(dataset.images) == len(images)
     for k, posed in enumerate(dataset.images):
         assert posed.stamp_ns == EPOCH_NS + k * 100_000_000
-        np.testing.assert_allclose(
-            posed.T_map_camera, DRIVE.T_map_base(5 * k) @ Robot().T_base_camera, atol=1e-12
-        )
+        np.testing.assert_allclose(posed.T_map_camera, DRIVE.T_map_base(5 * k) @ Robot().T_base_camera, atol=1e-12)
         # CameraInfo carries an ideal lens as five zeros.
         assert posed.camera == replace(CAMERA, distortion=(0.0,) * 5)
         assert np.array_equal(posed.frame().image, images[k])
