@@ -10,6 +10,7 @@ import pytest
 
 from reloc_ros.datasets.posed_images import read_dataset
 from reloc_ros.errors import DatasetError
+from reloc_ros.geometry import se3
 from reloc_ros.synthetic.bag_writer import EPOCH_NS, TOPICS, DriveBag
 from reloc_ros.synthetic.camera_look import CameraLook
 from reloc_ros.synthetic.render_pool import RenderPool, Shot
@@ -81,7 +82,8 @@ def test_bag_does_not_overwrite_and_knows_its_storages(tmp_path: Path) -> None:
 
 
 def test_sequence_reads_back(tmp_path: Path) -> None:
-    poses = [planar_pose(1.0, 2.0, 0.3) @ Robot().T_base_camera, planar_pose(-1.0, 0.5, 2.9) @ Robot().T_base_camera]
+    # Not level: quaternions of level cameras read backwards are the same rotation.
+    poses = [se3.from_quat_xyzw_translation(np.array([1, 2, 4, 10]) / 11, [1.0, 2.0, 0.9]), np.eye(4)]
     images = [np.full((24, 32, 3), grey, np.uint8) for grey in (40, 90)]
     assert list(write_sequence(tmp_path / "s", CAMERA, images, poses, 10.0, {"world": "room:0"})) == [1, 2]
     dataset = read_dataset(f"panorama_sequences:{tmp_path}")
