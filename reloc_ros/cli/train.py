@@ -24,18 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train or resume; several processes when started by torchrun."""
-    import torch
-
-    from reloc_ros.errors import ConfigError
     from reloc_ros.training.config import read_config
     from reloc_ros.training.distributed import join_world
     from reloc_ros.training.train import train
 
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device is cuda, but torch sees no CUDA GPU; use --device cpu or install a CUDA build of torch")
     config = read_config(args.config, max_minutes=args.max_minutes, initial=args.initial, labels=args.labels)
-    with join_world(device) as world:
+    with join_world(args.device) as world:
         best = train(args.data, args.out, config, world)
         if world.leads:
             print(f"{best}\nnext: reloc export {args.out} --out BUNDLE")

@@ -52,7 +52,7 @@ class TorchBackend:
         if set(inputs) != {self._input.name}:
             raise BackendError(f"inputs are {sorted(inputs)}, the network takes {self._input.name}")
         with torch.inference_mode():
-            values = self._network(torch.from_numpy(inputs[self._input.name]))
+            values = self._network(torch.tensor(inputs[self._input.name]))
         return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
     def close(self) -> None:

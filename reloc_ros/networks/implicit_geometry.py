@@ -39,7 +39,7 @@ class NetworkConfig:
         wrap: join the left and right border of the image, for panoramas.
     """
 
-    encoder: str = "patch_conv"
+    encoder: str = "patch_conv_small"
     encoder_checkpoint: str | None = None
     stride: int = 8
     neck_channels: int = 128
@@ -64,9 +64,10 @@ class ImplicitGeometry(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = create_encoder(config.encoder, config.encoder_checkpoint)
-        self.laterals = nn.ModuleList(
-            nn.Conv2d(channels, config.neck_channels, 1) for channels in self.encoder.channels
-        )
+        # Of the encoder's maps, those at the grid's stride and above.
+        self._finest = STRIDES.index(config.stride)
+        channels = self.encoder.channels[self._finest :]
+        self.laterals = nn.ModuleList(nn.Conv2d(width, config.neck_channels, 1) for width in channels)
         self.smooth = nn.Conv2d(config.neck_channels, config.neck_channels, 3, padding=1)
         self.head = nn.Sequential(
             nn.Conv2d(config.neck_channels, config.head_channels, 1),
@@ -101,11 +102,11 @@ class ImplicitGeometry(nn.Module):
         x = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
         if self.config.wrap:
             x = torch.cat([x[..., -_WRAP_PX:], x, x[..., :_WRAP_PX]], dim=-1)
-        maps = self.encoder(x)
-        joined = self.laterals[2](maps[2])
-        for level in (1, 0) if self.config.stride == STRIDES[0] else (1,):
-            lateral = self.laterals[level](maps[level])
-            joined = lateral + nn.functional.interpolate(joined, size=lateral.shape[2:], mode="nearest")
+        maps = self.encoder(x)[self._finest :]
+        joined = self.laterals[-1](maps[-1])
+        for lateral, finer in zip(self.laterals[-2::-1], maps[-2::-1]):
+            detail = lateral(finer)
+            joined = detail + nn.functional.interpolate(joined, size=detail.shape[2:], mode="nearest")
         features = torch.relu(self.smooth(joined))
         if self.config.wrap:
             cells = _WRAP_PX // self.config.stride

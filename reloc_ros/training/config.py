@@ -72,8 +72,8 @@ class AugmentConfig:
         noise: largest standard deviation of added noise, grey levels of 255.
     """
 
-    rotation_deg: float = 20.0
-    log_zoom: float = 0.3
+    rotation_deg: float = 25.0
+    log_zoom: float = 0.35
     shift: float = 0.05
     brightness: float = 0.3
     contrast: float = 0.3
@@ -99,11 +99,11 @@ class LossConfig:
         pose_from: fraction of the training after which the pose losses start; before, the clouds are too crude to align.
     """
 
-    consistency: float = 1.0
+    consistency: float = 4.0
     reprojection: float = 20.0
     position: float = 1.0
     rotation: float = 2.0
-    pose_from: float = 0.1
+    pose_from: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("consistency", "reprojection", "position", "rotation"):
@@ -173,6 +173,8 @@ def read_config(path: Path | None, **changes: Any) -> TrainConfig:
             data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except (OSError, yaml.YAMLError) as error:
             raise ConfigError(f"training configuration {path} cannot be read ({error})") from error
+        if not isinstance(data, dict):
+            raise ConfigError(f"training configuration {path} is {data!r}; expected keys and values")
     data = {**data, **{key: value for key, value in changes.items() if value is not None}}
     try:
         return config_from_dict(data)

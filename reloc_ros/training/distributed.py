@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from reloc_ros.errors import ConfigError
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:
@@ -49,12 +51,18 @@ class World:
 
 
 @contextmanager
-def join_world(device: str) -> Iterator[World]:
+def join_world(device: str | None = None) -> Iterator[World]:
     """Join the processes that torchrun started, or be the only one.
 
     Args:
-        device: `cpu` or `cuda`; each process takes the GPU of its local rank.
+        device: `cpu` or `cuda`, where each process takes the GPU of its local rank; None takes cuda where there is one.
+
+    Raises:
+        ConfigError: cuda was asked for and torch sees no GPU.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but torch sees no CUDA GPU; use cpu or install a CUDA build of torch")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if device == "cuda" else torch.device("cpu")

@@ -6,7 +6,6 @@ each saturates, because a from-scratch network meets many cells it will never ex
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -15,11 +14,10 @@ from torch import Tensor
 from reloc_ros.training.config import LossConfig
 from reloc_ros.training.differentiable import rotation_angle_rad, weighted_kabsch
 
-# Distance, as a fraction of the scene's scale, at which the consistency loss is half saturated.
-_CONSISTENCY_HALF = 0.25
-# Angle at which the re-projection loss saturates, at the start and at the end of a run (3 and 0.3 degrees): wide while
-# the cloud forms, then only cells that nearly agree still pull (the schedule of ACE, Brachmann et al. 2023).
-_ANGLE_START_RAD, _ANGLE_END_RAD = 0.055, 0.005
+# Where the losses of a cell saturate, at the start and at the end of a run: wide while the clouds form, for a saturated
+# cell learns nothing, then only cells that nearly agree still pull. Distances are fractions of the scene's scale.
+_DISTANCE_LIMITS = (1.0, 0.05)
+_ANGLE_LIMITS_RAD = (0.5, 0.005)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +44,6 @@ def total_loss(
     *,
     scale_m: float,
     progress: float,
-    only_position: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the losses and each loss by name.
 
@@ -56,29 +53,27 @@ def total_loss(
         config: weights.
         scale_m: size of the scene, metres.
         progress: part of the training done, 0 to 1.
-        only_position: use nothing of the labels but the positions.
     """
     points_map, range_m, weights = predicted
     points_camera = labels.rays * range_m[..., None]
-    parts: dict[str, Tensor] = {}
-    if not only_position:
-        seen = (points_map - labels.position_map_m[:, None]) @ labels.R_map_camera
-        parts["consistency"] = consistency(seen, points_camera, labels.inside, scale_m)
-        parts["reprojection"] = reprojection(seen, labels.rays, labels.inside, progress)
-    if only_position or progress >= config.pose_from:
+    seen = (points_map - labels.position_map_m[:, None]) @ labels.R_map_camera
+    parts = {
+        "consistency": consistency(seen, points_camera, labels.inside, scale_m, progress),
+        "reprojection": reprojection(seen, labels.rays, labels.inside, progress),
+    }
+    if progress >= config.pose_from:
         R_map_camera, position_map_m = weighted_kabsch(points_map, points_camera, weights * labels.inside + 1e-6)
         error = (position_map_m - labels.position_map_m) / scale_m
         parts["position"] = 2 * torch.tanh(error.square().sum(1).add(1e-7).sqrt()).mean()
-        if not only_position:
-            parts["rotation"] = torch.tanh(rotation_angle_rad(R_map_camera, labels.R_map_camera)).mean()
+        parts["rotation"] = torch.tanh(rotation_angle_rad(R_map_camera, labels.R_map_camera)).mean()
     total = sum((getattr(config, name) * value for name, value in parts.items()), torch.zeros((), device=range_m.device))
     return total, parts
 
 
-def consistency(seen: Tensor, points_camera: Tensor, inside: Tensor, scale_m: float) -> Tensor:
+def consistency(seen: Tensor, points_camera: Tensor, inside: Tensor, scale_m: float, progress: float) -> Tensor:
     """Mean saturating distance between the global cloud, seen from the true pose, and the camera cloud."""
-    distance = (seen - points_camera).square().sum(-1).add(1e-5 * scale_m**2).sqrt()
-    return _mean(distance / (distance + _CONSISTENCY_HALF * scale_m), inside)
+    distance = ((seen - points_camera) / scale_m).square().sum(-1).add(1e-6).sqrt()
+    return _mean(_saturate(distance, _DISTANCE_LIMITS, progress), inside)
 
 
 def reprojection(seen: Tensor, rays: Tensor, inside: Tensor, progress: float) -> Tensor:
@@ -88,8 +83,13 @@ def reprojection(seen: Tensor, rays: Tensor, inside: Tensor, progress: float) ->
     """
     direction = seen / seen.norm(dim=-1, keepdim=True).clamp_min(1e-6)
     chord = (direction - rays).square().sum(-1).add(1e-6).sqrt()
-    limit = _ANGLE_END_RAD + (_ANGLE_START_RAD - _ANGLE_END_RAD) * math.sqrt(max(1 - progress**2, 0.0))
-    return _mean(2 * limit * torch.tanh(chord / (2 * limit)), inside)
+    return _mean(_saturate(chord, _ANGLE_LIMITS_RAD, progress), inside)
+
+
+def _saturate(error: Tensor, limits: tuple[float, float], progress: float) -> Tensor:
+    """Return errors that keep their size up to about a limit, which falls geometrically with the progress."""
+    limit = 2 * limits[0] * (limits[1] / limits[0]) ** progress
+    return limit * torch.tanh(error / limit)
 
 
 def _mean(values: Tensor, inside: Tensor) -> Tensor:

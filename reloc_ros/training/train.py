@@ -24,6 +24,7 @@ from reloc_ros.networks.implicit_geometry import ImplicitGeometry, describe_netw
 from reloc_ros.training import checkpoint
 from reloc_ros.training.augment import random_light
 from reloc_ros.training.config import TrainConfig, config_to_dict
+from reloc_ros.training.differentiable import weighted_kabsch
 from reloc_ros.training.distributed import World
 from reloc_ros.training.image_store import ImageStore, open_store
 from reloc_ros.training.journal import Journal
@@ -35,7 +36,9 @@ from reloc_ros.training.views import Batch, view_loader
 
 _log = logging.getLogger(__name__)
 
+# The rate rises over this many steps, or over this share of a run that is shorter.
 _WARM_UP_STEPS = 200
+_WARM_UP_SHARE = 0.05
 # The cosine ends here, as a share of the peak.
 _FINAL_RATE = 0.01
 _GRADIENT_NORM = 5.0
@@ -144,13 +147,18 @@ class _Run:
         torch.manual_seed(config.seed)
         network = self._create_network()
         self._average = copy.deepcopy(network).eval()
+        self._teacher = copy.deepcopy(self._average) if config.labels == "position" else None
         self._network = network.train()
         self._wrapped = world.wrap(network)
+        self._parameters = list(network.parameters())
         self._optimizer = _create_optimizer(network, config)
         self._dtype = pick_precision(config.precision, world.device)
         self._scaler = torch.amp.GradScaler(world.device.type, enabled=self._dtype == torch.float16)
         self._journal = Journal(out, enabled=world.leads)
         self.step, self._seconds_before, self._best = 0, 0.0, math.inf
+        self._validated_step = 0
+        # Clouds that were trained before need not form again: the losses start half way.
+        self._already = 0.5 if config.initial is not None else 0.0
         if resumed is not None:
             self._restore(resumed)
         self._light = torch.Generator(device=world.device)
@@ -189,7 +197,8 @@ class _Run:
                 if seconds >= next_validation_s:
                     self._validate(seconds)
                     next_validation_s = seconds + 60 * config.validate_every_minutes
-        self._validate(world.agree(self._seconds_before + perf_counter() - started))
+        if self.step > self._validated_step:
+            self._validate(world.agree(self._seconds_before + perf_counter() - started))
         self._journal.draw()
         return self._out / checkpoint.BEST
 
@@ -203,17 +212,15 @@ class _Run:
         labels = Labels(
             rays=batch.rays,
             inside=batch.inside,
-            R_map_camera=batch.R_map_camera,
+            R_map_camera=batch.R_map_camera if self._teacher is None else self._taught_rotation(images, batch),
             position_map_m=batch.position_map_m,
         )
-        loss, parts = total_loss(
-            predicted, labels, config.loss,
-            scale_m=self._scale_m, progress=progress, only_position=config.labels == "position",
-        )  # fmt: skip
+        progress = max(progress, self._already)
+        loss, parts = total_loss(predicted, labels, config.loss, scale_m=self._scale_m, progress=progress)
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
         self._scaler.unscale_(self._optimizer)
-        norm = nn.utils.clip_grad_norm_(self._network.parameters(), _GRADIENT_NORM)
+        norm = nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_NORM)
         # A singular alignment has no gradient; one such batch must not poison the weights.
         if self._scaler.is_enabled() or torch.isfinite(norm):
             self._scaler.step(self._optimizer)
@@ -224,17 +231,26 @@ class _Run:
         checkpoint.average_into(self._average, self._network, decay)
         return {"loss": loss.detach(), **{name: value.detach() for name, value in parts.items()}}
 
+    def _taught_rotation(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return the rotations that the network had before the run: what position labels leave open must not drift."""
+        assert self._teacher is not None
+        with torch.no_grad():
+            points_map, range_m, weights = self._teacher(images)
+            return weighted_kabsch(points_map, batch.rays * range_m[..., None], weights * batch.inside + 1e-6)[0]
+
     @property
     def _scale_m(self) -> float:
         return float(self._network.scale_m)
 
     def _set_rate(self, progress: float) -> None:
-        warm = 1.0 if self._config.initial else min(1.0, (self.step + 1) / _WARM_UP_STEPS)
+        risen = max((self.step + 1) / _WARM_UP_STEPS, progress / _WARM_UP_SHARE)
+        warm = min(1.0, risen)
         cosine = _FINAL_RATE + (1 - _FINAL_RATE) * (1 + math.cos(math.pi * progress)) / 2
         for group in self._optimizer.param_groups:
             group["lr"] = self._config.learning_rate * warm * cosine
 
     def _validate(self, seconds: float) -> None:
+        self._validated_step = self.step
         if not self._world.leads:
             return
         outputs = predict(self._average, self._material.val, self._world.device)
@@ -277,6 +293,7 @@ class _Run:
         self._optimizer.load_state_dict(content["optimizer"])
         self._scaler.load_state_dict(content["scaler"])
         self.step, self._seconds_before, self._best = content["step"], content["seconds"], content["best"]
+        self._validated_step = self.step
         _log.info("resuming at step %d after %.1f min", self.step, self._seconds_before / 60)
 
 

@@ -28,7 +28,9 @@ def run(tmp_path_factory):
         "network": {"encoder": "patch_conv_tiny", "stride": 16, "neck_channels": 32, "head_channels": 32},
         "input": {"width": 64, "height": 64},
         "batch_size": 8,
-        "epochs": 60,
+        "learning_rate": 5e-3,
+        "augment": {"rotation_deg": 5.0, "log_zoom": 0.1},
+        "epochs": 90,
         "precision": "float32",
     }
     train([data], folder / "run", config_from_dict(config), World(rank=0, size=1, device=torch.device("cpu")))
@@ -60,7 +62,7 @@ def test_the_graph_takes_bytes_and_has_fixed_shapes(exported):
 def test_the_manifest_tells_where_the_bundle_comes_from(exported):
     manifest = exported[0].manifest
     assert (manifest.method, manifest.map_frame, manifest.output_kind) == ("implicit_geometry", "box", "points")
-    assert manifest.training["images"] == {"train": 28, "val": 4}
+    assert manifest.training["images"] == {"train": 26, "val": 4}
     assert manifest.training["split"]["val_fraction"] == 0.1
     assert manifest.metrics["frames"] == 4
     assert manifest.camera.horizontal_fov_deg_min < 79.6 < manifest.camera.horizontal_fov_deg_max

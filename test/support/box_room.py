@@ -37,9 +37,12 @@ def pose(x: float, y: float, z: float, yaw_rad: float) -> Array:
 
 
 def trajectory(count: int) -> list[Array]:
-    """Return poses along a loop that looks all round."""
-    turns = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    return [pose(0.6 * np.cos(a), 0.4 * np.sin(a), 0.1 * np.sin(3 * a), 2 * a) for a in turns]
+    """Return poses along two near loops that look towards one side of the room."""
+    turns = np.linspace(0, 4 * np.pi, count, endpoint=False)
+    return [
+        pose(0.6 * np.cos(a), 0.4 * np.sin(a), 0.1 * np.sin(a / 2), 0.5 * np.sin(a + 1) + 0.05 * np.cos(a / 2))
+        for a in turns
+    ]
 
 
 def wall_points(T_map_camera: Array, rays_camera: Array) -> Array:

@@ -65,14 +65,6 @@ def test_cells_outside_the_image_do_not_count():
     assert parts["reprojection"] < 0.02
 
 
-def test_position_labels_use_no_rotation():
-    truth, labels = _truth(box_room.pinhole())
-    turned = Labels(**{**vars(labels), "R_map_camera": labels.R_map_camera.flip(1)})
-    parts = _parts(truth, turned, only_position=True)
-    assert set(parts) == {"position"}
-    assert parts == _parts(truth, labels, only_position=True)
-
-
 def test_pose_losses_wait():
     truth, labels = _truth(box_room.pinhole())
     assert set(_parts(truth, labels, progress=0.01)) == {"consistency", "reprojection"}

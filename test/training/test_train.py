@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -26,6 +27,8 @@ TINY = {
     "network": {"encoder": "patch_conv_tiny", "stride": 16, "neck_channels": 32, "head_channels": 32},
     "input": {"width": 64, "height": 64},
     "batch_size": 8,
+    "learning_rate": 5e-3,
+    "augment": {"rotation_deg": 5.0, "log_zoom": 0.1},
     "precision": "float32",
     "max_minutes": 60.0,
     "validate_every_minutes": 60.0,
@@ -41,7 +44,7 @@ def room(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(room, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "room"
-    train([room], out, config_from_dict({**TINY, "epochs": 60}), ALONE)
+    train([room], out, config_from_dict({**TINY, "epochs": 90}), ALONE)
     return out
 
 
@@ -51,9 +54,9 @@ def _lines(out):
 
 def test_learns_to_localize_held_out_images(trained):
     error = _lines(trained)[-1]["validation"]
-    # Knowing nothing, the best guess is the middle of the loop, 0.5 m away, and some heading, 90 degrees away.
-    assert error["median_translation_error_m"] < 0.3
-    assert error["median_rotation_error_deg"] < 25
+    # Knowing nothing, the best guess is the middle of the loop, 0.5 m and 20 degrees away.
+    assert error["median_translation_error_m"] < 0.25
+    assert error["median_rotation_error_deg"] < 8
 
 
 def test_leaves_a_checkpoint_a_log_and_a_picture(trained):
@@ -67,7 +70,7 @@ def test_leaves_a_checkpoint_a_log_and_a_picture(trained):
 
 def test_panoramas_train_through_their_rays(tmp_path):
     data = box_room.write_sequence(tmp_path / "data", box_room.panorama(), box_room.trajectory(24))
-    config = config_from_dict({**TINY, "input": {"width": 128, "height": 64}, "epochs": 60})
+    config = config_from_dict({**TINY, "input": {"width": 128, "height": 64}, "epochs": 120})
     train([data], tmp_path / "run", config, ALONE)
     network, content = checkpoint.load_trained(tmp_path / "run")
     assert network.config.wrap
@@ -77,43 +80,44 @@ def test_panoramas_train_through_their_rays(tmp_path):
 
 def test_a_finished_run_is_left_alone_and_another_configuration_refused(room, trained):
     before = (trained / checkpoint.BEST).read_bytes()
-    train([room], trained, config_from_dict({**TINY, "epochs": 60}), ALONE)
-    assert checkpoint.load(trained / checkpoint.LAST)["step"] == 60 * 33 // 8 + 1
+    train([room], trained, config_from_dict({**TINY, "epochs": 90}), ALONE)
+    assert checkpoint.load(trained / checkpoint.LAST)["step"] == int(np.ceil(90 * 33 / 8))
     assert (trained / checkpoint.BEST).read_bytes() == before
     with pytest.raises(TrainingError, match="another configuration"):
-        train([room], trained, config_from_dict({**TINY, "epochs": 61}), ALONE)
+        train([room], trained, config_from_dict({**TINY, "epochs": 91}), ALONE)
 
 
 def test_resuming_gives_the_run_that_was_never_interrupted(room, tmp_path, monkeypatch):
-    config = config_from_dict({**TINY, "epochs": 6})
+    config = config_from_dict({**TINY, "epochs": 6, "validate_every_minutes": 1e-9})
+    # The learning rate looks at the clock; both runs get one that ticks with their steps.
+    ticks = itertools.count()
+    monkeypatch.setattr("reloc_ros.training.train.perf_counter", lambda: 1e-6 * next(ticks))
     train([room], tmp_path / "whole", config, ALONE)
-    learn, taken = checkpoint.average_into, []
+    average_into, taken = checkpoint.average_into, []
 
     def killed(*args):
-        learn(*args)
+        average_into(*args)
         taken.append(1)
         if len(taken) == 12:
             raise KeyboardInterrupt
 
-    validate_always = config_from_dict({**TINY, "epochs": 6, "validate_every_minutes": 1e-6})
     monkeypatch.setattr(checkpoint, "average_into", killed)
     with pytest.raises(KeyboardInterrupt):
-        train([room], tmp_path / "torn", validate_always, ALONE)
+        train([room], tmp_path / "torn", config, ALONE)
     assert checkpoint.load(tmp_path / "torn" / checkpoint.LAST)["step"] == 11
-    monkeypatch.setattr(checkpoint, "average_into", learn)
-    train([room], tmp_path / "torn", validate_always, ALONE)
+    monkeypatch.setattr(checkpoint, "average_into", average_into)
+    train([room], tmp_path / "torn", config, ALONE)
     whole, torn = (checkpoint.load(tmp_path / name / checkpoint.LAST) for name in ("whole", "torn"))
-    assert whole["step"] == torn["step"]
-    # The time, which the learning rate does not see here, is all that may differ.
+    assert whole["step"] == torn["step"] == 25
     for key, value in whole["average"].items():
-        torch.testing.assert_close(torn["average"][key], value, atol=1e-4, rtol=1e-3, msg=key)
+        torch.testing.assert_close(torn["average"][key], value, msg=lambda text, key=key: f"{key}: {text}")
 
 
 def _command(room, out, config, *launcher):
     path = out.parent / f"{out.name}.yaml"
     path.write_text(json.dumps(config), encoding="utf-8")
     method = ["train", "implicit_geometry", "--data", room, "--out", str(out), "--config", str(path), "--device", "cpu"]
-    return [sys.executable, *launcher, "-m", "reloc_ros", *method]
+    return [sys.executable, *launcher, "-m", "reloc_ros", "-v", *method]
 
 
 def _environment():
@@ -122,23 +126,24 @@ def _environment():
 
 def test_a_killed_process_resumes(room, tmp_path):
     out = tmp_path / "run"
-    config = {**TINY, "epochs": 400, "validate_every_minutes": 1e-6}
-    process = subprocess.Popen(
-        _command(room, out, config), env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 90
-    while not (out / checkpoint.LAST).is_file() and process.poll() is None:
-        assert time.monotonic() < deadline, f"no checkpoint in {list(out.parent.rglob('*'))}"
-        time.sleep(0.02)
+    command = _command(room, out, {**TINY, "epochs": 150, "validate_every_minutes": 0.005})
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, env=_environment(), stdout=log, stderr=log)
+    deadline = time.monotonic() + 120
+    while not (out / checkpoint.LAST).is_file():
+        assert process.poll() is None, (tmp_path / "log").read_text(encoding="utf-8")
+        assert time.monotonic() < deadline, sorted(out.glob("*"))
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    at_kill = checkpoint.load(out / checkpoint.LAST)
-    assert 0 < at_kill["step"] < 400 * 33 // 8
-    # The same command goes on from there; it ends at once when the time is over.
-    resumed = subprocess.run(
-        [*_command(room, out, config), "-h"], env=_environment(), check=True, capture_output=True
-    )
-    assert b"resumed" in resumed.stdout
+    killed_at = checkpoint.load(out / checkpoint.LAST)["step"]
+    last = int(np.ceil(150 * 33 / 8))
+    assert 0 < killed_at < last
+    done = subprocess.run(command, env=_environment(), check=True, capture_output=True, text=True)
+    assert f"resuming at step {killed_at}" in done.stderr
+    assert checkpoint.load(out / checkpoint.LAST)["step"] == last
+    steps = [line["step"] for line in _lines(out)]
+    assert steps == sorted(steps)
 
 
 def test_two_processes_train_one_network(room, tmp_path):
@@ -155,22 +160,17 @@ def test_two_processes_train_one_network(room, tmp_path):
     assert done.stdout.count("next: reloc export") == 1
 
 
-def test_positions_alone_fine_tune_a_moved_map(trained, tmp_path):
-    """The map moves by 20 cm; positions, without any rotation, bring the model after it."""
-    poses = box_room.trajectory(48)
-    data = box_room.write_sequence(tmp_path / "data", box_room.pinhole(), poses)
-    moved = (tmp_path / "data" / "room" / "poses.txt").read_text(encoding="utf-8").splitlines()
-    shifted = [line.split() for line in moved]
-    for words in shifted:
-        words[1] = repr(float(words[1]) + 0.2)
-    text = "\n".join(" ".join(words) for words in shifted) + "\n"
-    (tmp_path / "data" / "room" / "poses.txt").write_text(text, encoding="utf-8")
-    base = {**TINY, "labels": "position", "initial": str(trained), "learning_rate": 3e-4}
-    train([data], tmp_path / "before", config_from_dict({**base, "epochs": 1, "learning_rate": 1e-9}), ALONE)
-    train([data], tmp_path / "after", config_from_dict({**base, "epochs": 25}), ALONE)
-    before, after = (_lines(tmp_path / name)[-1]["validation"] for name in ("before", "after"))
-    assert after["median_translation_error_m"] < 0.8 * before["median_translation_error_m"]
-    assert after["median_rotation_error_deg"] < before["median_rotation_error_deg"] + 10
+def test_positions_alone_improve_a_model_of_few_poses(room, tmp_path):
+    """Twelve poses make a poor model; the positions of all images, without any rotation, make it a better one."""
+    few = box_room.write_sequence(tmp_path / "few", box_room.pinhole(), box_room.trajectory(48)[::4])
+    train([few], tmp_path / "base", config_from_dict({**TINY, "epochs": 250}), ALONE)
+    tuning = {**TINY, "labels": "position", "initial": str(tmp_path / "base"), "learning_rate": 2e-3}
+    errors = {}
+    for name, changes in {"before": {"epochs": 1, "learning_rate": 1e-9}, "after": {"epochs": 60}}.items():
+        train([room], tmp_path / name, config_from_dict({**tuning, **changes}), ALONE)
+        errors[name] = _lines(tmp_path / name)[-1]["validation"]
+    for figure in ("median_translation_error_m", "median_rotation_error_deg"):
+        assert errors["after"][figure] < 0.8 * errors["before"][figure], errors
 
 
 def test_bfloat16_is_taken_where_the_processor_has_it(monkeypatch):
