@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,5 +90,5 @@ class Rejected:
     stamp_ns: int
 
 
-Localization = Union[Estimate, Rejected]
+Localization = Estimate | Rejected
 Outputs = dict[str, NDArray[Any]]

@@ -66,9 +66,7 @@ def _manifest(content: dict[str, Any], map_frame: str) -> Manifest:
         camera=CameraAssumption(**serving["assumption"]),
         outputs=OUTPUT_NAMES,
         solve=serving["solve"],
-        map_bounds=MapBounds(
-            min_m=tuple(serving["map_bounds"]["min_m"]), max_m=tuple(serving["map_bounds"]["max_m"])
-        ),
+        map_bounds=MapBounds(min_m=tuple(serving["map_bounds"]["min_m"]), max_m=tuple(serving["map_bounds"]["max_m"])),
         gate=GateSpec(**serving["gate"]),
         covariance_scale=serving["covariance_scale"],
         training={

@@ -93,8 +93,10 @@ def align_rays(
 
 @dataclass(frozen=True, kw_only=True)
 class _Equations:
-    """Gauss-Newton's (6, 6) information and (6,) gradient, the kernel and angle of each point, and the variance of unit
-    weight: the mean squared residual, in deviations, of what the kernel kept."""
+    """Gauss-Newton's (6, 6) information and (6,) gradient, the kernel and angle of each point, the variance of unit weight.
+
+    The last is the mean squared residual, in deviations, of what the kernel kept.
+    """
 
     information: Array
     gradient: Array
@@ -169,4 +171,5 @@ def _invert(information: Array) -> Array:
             f"the rays do not determine a pose: smallest eigenvalue of the information is {values[0]:.2e} of "
             f"{values[-1]:.2e}, limit 1e-12; the points are too few or lie on one line"
         )
-    return (vectors / values) @ vectors.T
+    covariance: Array = (vectors / values) @ vectors.T
+    return covariance

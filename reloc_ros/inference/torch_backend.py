@@ -66,3 +66,18 @@ def _load_network(method: str, checkpoint: Path) -> torch.nn.Module:
 
         return load_network(checkpoint)
     raise BackendError(f"back end torch has no network for the method {method!r}; use the back end onnxruntime")
+
+
+def write_untrained(bundle: Bundle, path: Path) -> None:
+    """Write a checkpoint of the bundle's network with random weights: enough to measure time, not poses.
+
+    Raises:
+        BackendError: the manifest does not say how the network was made.
+    """
+    from reloc_ros.networks.implicit_geometry import ImplicitGeometry, NetworkConfig, describe_network
+
+    try:
+        config = NetworkConfig(**{**bundle.manifest.training["config"]["network"], "encoder_checkpoint": None})
+    except (KeyError, TypeError) as error:
+        raise BackendError(f"the manifest of {bundle.path} has no training.config.network; export it again") from error
+    torch.save(describe_network(ImplicitGeometry(config, torch.zeros(3), 1.0)), path)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,10 +61,12 @@ SMALL = (
 )
 
 
-def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int, groups: int, activation: type[nn.Module] | None):
+def _conv_bn(
+    inputs: int, outputs: int, kernel: int, stride: int, groups: int, activation: Callable[..., nn.Module] | None
+) -> nn.Sequential:
     # eps is torchvision's for MobileNetV3, whose checkpoints were trained with it; its momentum of 0.01 would leave the
     # statistics of a short run far behind the weights.
-    layers = [
+    layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.1),
     ]
@@ -94,9 +96,7 @@ class _InvertedResidual(nn.Module):
         layers: list[nn.Module] = []
         if block.expanded != inputs:
             layers.append(_conv_bn(inputs, block.expanded, 1, 1, 1, activation))
-        layers.append(
-            _conv_bn(block.expanded, block.expanded, block.kernel, block.stride, block.expanded, activation)
-        )
+        layers.append(_conv_bn(block.expanded, block.expanded, block.kernel, block.stride, block.expanded, activation))
         if block.squeeze:
             layers.append(_SqueezeExcitation(block.expanded))
         layers.append(_conv_bn(block.expanded, block.out, 1, 1, 1, None))
@@ -175,16 +175,16 @@ class PatchConv(nn.Module):
         return maps
 
 
-ENCODERS = {
+ENCODERS: dict[str, Callable[[], MobileNetV3 | PatchConv]] = {
     "mobilenet_v3_large": lambda: MobileNetV3(LARGE),
     "mobilenet_v3_small": lambda: MobileNetV3(SMALL),
     "patch_conv_tiny": lambda: PatchConv((16, 32, 64, 96, 128), (1, 2, 2)),
-    "patch_conv_small": lambda: PatchConv((32, 48, 96, 160, 256), (2, 2, 2)),
-    "patch_conv": lambda: PatchConv((32, 64, 128, 224, 320), (2, 3, 2)),
+    "patch_conv_small": lambda: PatchConv((24, 40, 80, 128, 192), (1, 2, 2)),
+    "patch_conv_base": lambda: PatchConv((32, 48, 96, 160, 256), (2, 2, 2)),
 }
 
 
-def create_encoder(name: str, checkpoint: str | None = None) -> nn.Module:
+def create_encoder(name: str, checkpoint: str | None = None) -> MobileNetV3 | PatchConv:
     """Return the encoder called `name`, with the weights of a local checkpoint if one is given.
 
     Args:

@@ -39,7 +39,7 @@ class NetworkConfig:
         wrap: join the left and right border of the image, for panoramas.
     """
 
-    encoder: str = "patch_conv_small"
+    encoder: str = "patch_conv_base"
     encoder_checkpoint: str | None = None
     stride: int = 8
     neck_channels: int = 128
@@ -129,7 +129,8 @@ def network_from_checkpoint(content: dict[str, Any]) -> ImplicitGeometry:
     config = replace(NetworkConfig(**content["config"]), encoder_checkpoint=None)
     network = ImplicitGeometry(config, torch.zeros(3), 1.0)
     network.load_state_dict(content["network"])
-    return network.eval()
+    network.eval()
+    return network
 
 
 def load_network(checkpoint: Path) -> ImplicitGeometry:

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 
@@ -39,12 +39,18 @@ class InputConfig:
     pixels: int = 256 * 192
 
     def __post_init__(self) -> None:
-        _require((self.width is None) == (self.height is None), "only one of input.width and input.height is given", "both or none")
+        _require(
+            (self.width is None) == (self.height is None),
+            "only one of input.width and input.height is given",
+            "both or none",
+        )
         for name in ("width", "height"):
             value = getattr(self, name)
             good = value is None or (value >= 2 * _STEP_PX and value % _STEP_PX == 0)
             _require(good, f"input.{name} is {value}", f"a multiple of {_STEP_PX}, at least {2 * _STEP_PX}")
-        _require(self.pixels >= (2 * _STEP_PX) ** 2, f"input.pixels is {self.pixels}", f"at least {(2 * _STEP_PX) ** 2}")
+        _require(
+            self.pixels >= (2 * _STEP_PX) ** 2, f"input.pixels is {self.pixels}", f"at least {(2 * _STEP_PX) ** 2}"
+        )
 
     def size_for(self, width: int, height: int) -> tuple[int, int]:
         """Return width and height of the network's image for data set images of width x height pixels."""
@@ -204,7 +210,7 @@ def _fill(cls: type[T], data: Any, where: str) -> T:
 
 def _read(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
-        return _fill(hint, value, f"{where}.")
+        return _fill(cast("type[Any]", hint), value, f"{where}.")
     choices = typing.get_args(hint) or (hint,)
     if float in choices and type(value) is int:
         return float(value)
@@ -214,6 +220,6 @@ def _read(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _require(condition: bool, found: str, expected: str) -> None:
+def _require(condition: object, found: str, expected: str) -> None:
     if not condition:
         raise ConfigError(f"{found}; expected {expected}")

@@ -82,9 +82,7 @@ def _prepare(
     return prepared.image[0], prepared.camera
 
 
-def _build(
-    images: Sequence[PosedImage], spec: InputSpec, assumption: CameraAssumption, path: Path, title: str
-) -> None:
+def _build(images: Sequence[PosedImage], spec: InputSpec, assumption: CameraAssumption, path: Path, title: str) -> None:
     marker = _marker(path)
     marker.unlink(missing_ok=True)
     shape = (len(images), spec.height, spec.width, 3)

@@ -66,7 +66,9 @@ def total_loss(
         error = (position_map_m - labels.position_map_m) / scale_m
         parts["position"] = 2 * torch.tanh(error.square().sum(1).add(1e-7).sqrt()).mean()
         parts["rotation"] = torch.tanh(rotation_angle_rad(R_map_camera, labels.R_map_camera)).mean()
-    total = sum((getattr(config, name) * value for name, value in parts.items()), torch.zeros((), device=range_m.device))
+    total = sum(
+        (getattr(config, name) * value for name, value in parts.items()), torch.zeros((), device=range_m.device)
+    )
     return total, parts
 
 

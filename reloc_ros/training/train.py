@@ -103,7 +103,7 @@ def _read_material(data: Sequence[str], out: Path, config: TrainConfig, world: W
         plain = {"data": list(data), **config_to_dict(config)}
         (out / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
 
-    def stores(build: bool) -> dict[str, ImageStore]:
+    def stores(*, build: bool) -> dict[str, ImageStore]:
         return {
             name: open_store(images, spec, out / f"{name}.npy", title=f"Preparing {name}", build=build)
             for name, images in parts.items()
@@ -132,7 +132,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
         return getattr(torch, name)  # type: ignore[no-any-return]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return torch.bfloat16 if native else torch.float32
 
@@ -173,7 +173,8 @@ class _Run:
             wrap = self._material.train.cameras[0].model == "equirectangular"
             shape = replace(config.network, wrap=wrap)
             network = ImplicitGeometry(shape, torch.from_numpy(extent.centre_m), extent.range_m)
-        return network.to(device, memory_format=torch.channels_last)
+        network.to(device, memory_format=torch.channels_last)
+        return network
 
     def finish(self) -> Path:
         """Step until the time or the epochs are over; return the best checkpoint."""
@@ -209,10 +210,13 @@ class _Run:
         images = random_light(batch.images, config.augment, self._light)
         with torch.autocast(device.type, self._dtype, enabled=self._dtype != torch.float32):
             predicted = self._wrapped(images)
+        R_map_camera = batch.R_map_camera
+        if self._teacher is not None:
+            R_map_camera = self._taught_rotation(self._teacher, images, batch)
         labels = Labels(
             rays=batch.rays,
             inside=batch.inside,
-            R_map_camera=batch.R_map_camera if self._teacher is None else self._taught_rotation(images, batch),
+            R_map_camera=R_map_camera,
             position_map_m=batch.position_map_m,
         )
         progress = max(progress, self._already)
@@ -231,11 +235,11 @@ class _Run:
         checkpoint.average_into(self._average, self._network, decay)
         return {"loss": loss.detach(), **{name: value.detach() for name, value in parts.items()}}
 
-    def _taught_rotation(self, images: torch.Tensor, batch: Batch) -> torch.Tensor:
+    @staticmethod
+    def _taught_rotation(teacher: nn.Module, images: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return the rotations that the network had before the run: what position labels leave open must not drift."""
-        assert self._teacher is not None
         with torch.no_grad():
-            points_map, range_m, weights = self._teacher(images)
+            points_map, range_m, weights = teacher(images)
             return weighted_kabsch(points_map, batch.rays * range_m[..., None], weights * batch.inside + 1e-6)[0]
 
     @property

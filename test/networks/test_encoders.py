@@ -72,7 +72,7 @@ def test_a_wrong_checkpoint_is_refused(tmp_path, fault):
         path.write_text("not a checkpoint", encoding="utf-8")
     elif fault != "missing file":
         torch.save(state, path)
-    with pytest.raises(ConfigError, match="weights.pth"):
+    with pytest.raises(ConfigError, match=r"weights\.pth"):
         create_encoder("mobilenet_v3_small", str(path))
 
 

@@ -19,9 +19,15 @@ def test_shipped_configurations_are_valid(path):
 
 def test_a_file_changes_what_it_names_and_arguments_win(tmp_path):
     path = tmp_path / "train.yaml"
-    path.write_text("max_minutes: 7\nloss: {reprojection: 3}\nnetwork: {encoder: mobilenet_v3_large}\n", encoding="utf-8")
+    path.write_text(
+        "max_minutes: 7\nloss: {reprojection: 3}\nnetwork: {encoder: mobilenet_v3_large}\n", encoding="utf-8"
+    )
     config = read_config(path, max_minutes=2.5, initial=None)
-    assert (config.max_minutes, config.loss.reprojection, config.loss.consistency) == (2.5, 3.0, TrainConfig().loss.consistency)
+    assert (config.max_minutes, config.loss.reprojection, config.loss.consistency) == (
+        2.5,
+        3.0,
+        TrainConfig().loss.consistency,
+    )
     assert config.network.encoder == "mobilenet_v3_large"
     assert config_from_dict(config_to_dict(config)) == config
 

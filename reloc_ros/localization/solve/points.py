@@ -79,7 +79,9 @@ def solve(outputs: Outputs, camera: Camera, numbers: PointsSettings) -> Solution
         numbers: see `PointsSettings`.
     """
     rays = cached_ray_grid(camera, numbers.rows, numbers.columns)
-    points_map, range_m, weights = (outputs[name][0].astype(np.float64) for name in ("points_map", "range_m", "weights"))
+    points_map, range_m, weights = (
+        outputs[name][0].astype(np.float64) for name in ("points_map", "range_m", "weights")
+    )
     weights = np.maximum(weights, _WEIGHT_FLOOR)
     try:
         T_map_camera, conditioning = _robust_kabsch(points_map, rays * range_m[:, None], weights)
