@@ -33,8 +33,10 @@ def run(args: argparse.Namespace) -> int:
 
     from reloc_ros.node.bag_messages import BagMessages
     from reloc_ros.node.bag_player import BagPlayer, Pacer
+    from reloc_ros.node.large_images import make_room_for_large_images
     from reloc_ros.node.session import spinning_node
 
+    make_room_for_large_images()
     with BagMessages(args.bag, args.topics) as bag, spinning_node("reloc_play") as node:
         player = BagPlayer(node, bag, Pacer(args.rate), remaps=dict(args.remap), clock=args.clock)
         for topic, reason in bag.skipped.items():

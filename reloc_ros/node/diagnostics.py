@@ -104,10 +104,10 @@ def frames_status(
 
 
 def latency_status(view: NodeView, summary: Summary, max_latency_s: float) -> DiagnosticStatus:
-    """Return the time from an image's arrival to its pose; a warning when the mean exceeds the limit."""
+    """Return the time from an image's arrival to its pose or rejection; a warning when the mean exceeds the limit."""
     latencies_s, overheads_s = summary.latencies_s, summary.overheads_s
     if len(latencies_s) == 0:
-        return _status(view, "latency", OK, "no pose yet", {"latency_limit_ms": f"{max_latency_s * 1e3:g}"})
+        return _status(view, "latency", OK, "no frame localized yet", {"latency_limit_ms": f"{max_latency_s * 1e3:g}"})
     mean_s = float(np.mean(latencies_s))
     text = f"mean {mean_s * 1e3:.1f} ms (limit {max_latency_s * 1e3:g} ms)"
     values = {
@@ -119,6 +119,7 @@ def latency_status(view: NodeView, summary: Summary, max_latency_s: float) -> Di
         "overhead_p50_ms": _percentile_ms(overheads_s, 50),
         "overhead_p99_ms": _percentile_ms(overheads_s, 99),
     }
+    values.update({f"{stage}_p50_ms": _percentile_ms(durations_s, 50) for stage, durations_s in summary.stages_s.items()})
     return _status(view, "latency", WARN if mean_s > max_latency_s else OK, text, values)
 
 

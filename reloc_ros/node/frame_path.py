@@ -67,10 +67,14 @@ class FramePath:
                 self._statistics.count("dropped")
                 return
             published = self._run(Reason.OUTPUT_FAILED, lambda ready: self._publish(ready, arrival), placed)
+        if isinstance(frame, Frame):
+            latency_s = perf_counter() - arrival.received_s
+            self._statistics.timed(latency_s=latency_s, stage_seconds=self._model.localizer.stage_seconds)
         if isinstance(published, Failure):
             self._reject(published)
         else:
-            self._accept(arrival)
+            self._statistics.accepted()
+            self._last_reason = None
 
     def _to_frame(self, arrival: Arrival) -> Frame | Failure:
         try:
@@ -100,13 +104,6 @@ class FramePath:
         self._outputs.publish(placed)
         self._transforms.broadcast(placed, arrival.received_ns)
         return placed
-
-    def _accept(self, arrival: Arrival) -> None:
-        self._last_reason = None
-        self._statistics.accepted(
-            latency_s=perf_counter() - arrival.received_s,
-            inference_s=self._model.localizer.stage_seconds.get("infer", 0.0),
-        )
 
     def _reject(self, failure: Failure) -> None:
         self._statistics.rejected(failure.reason, failure.detail)

@@ -47,6 +47,12 @@ class Settings:
         "Which image topics to subscribe to. With `both`, a frame that arrives twice is used once.",
         choices=("raw", "compressed", "both"),
     )
+    image_reliability: str = _parameter(
+        "best_effort",
+        "QoS of the image subscriptions. `reliable` loses no large image on a busy computer, but receives nothing from "
+        "a best-effort driver.",
+        choices=("best_effort", "reliable"),
+    )
     camera_frame: str = _parameter("", "Optical frame of the camera; empty takes `header.frame_id` of the image.")
     odom_frame: str = _parameter("odom", "Odometry frame.")
     base_frame: str = _parameter("base_link", "Robot frame that the odometry moves.")

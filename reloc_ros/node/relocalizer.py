@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 # Best effort receives from reliable publishers as well, and never makes a camera driver wait for us.
 LATEST = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE_LATEST = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 
 _STOP_S = 2.0
 """How long a transition waits for the frame at hand; lifecycle managers give up after 5 s."""
@@ -61,8 +62,9 @@ class Relocalizer:
         )
         self._cameras = CameraSource(node.resolve_topic_name("camera_info"))
         self._subscriptions = [node.create_subscription(CameraInfo, "camera_info", self._cameras.update, LATEST)]
+        image_qos = RELIABLE_LATEST if settings().image_reliability == "reliable" else LATEST
         for kind, topic in _image_topics(node, settings().image_transport):
-            self._subscriptions.append(node.create_subscription(kind, topic, self._on_image, LATEST))
+            self._subscriptions.append(node.create_subscription(kind, topic, self._on_image, image_qos))
         self.worker = Worker(self._slot, prepare=self._prepare, handle=self._handle, on_fault=self._on_fault)
         self.worker.start()
 

@@ -191,10 +191,10 @@ class RelocalizerNode(LifecycleNode):
         )
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def main(args: Sequence[str] | None = None, open_model: OpenModel = open_model) -> int:
     """Run the node until it is interrupted."""
     rclpy.init(args=args)
-    node = RelocalizerNode()
+    node = RelocalizerNode(open_model=open_model)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:

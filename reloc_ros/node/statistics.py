@@ -13,6 +13,7 @@ from reloc_ros.types import Array, Reason
 
 _WINDOW = 1000
 _RECENT = 100
+_INFERENCE = "infer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,9 @@ class Summary:
         last_rejection: reason and detail of the latest rejection; empty before the first.
         recent_rejected: rejected share of the latest 100 finished frames.
         fix_age_s: age of the latest accepted pose; None before the first.
-        latencies_s: arrival to publication of the latest 1000 finished frames.
+        latencies_s: arrival to publication, or to rejection, of the latest 1000 frames that reached the localizer.
         overheads_s: the same minus the network's run.
+        stages_s: duration of each stage of the localizer, where it ran.
     """
 
     counts: dict[str, int]
@@ -36,6 +38,7 @@ class Summary:
     fix_age_s: float | None
     latencies_s: Array
     overheads_s: Array
+    stages_s: dict[str, Array]
 
 
 class Statistics:
@@ -47,7 +50,7 @@ class Statistics:
         self._rejected: Counter[Reason] = Counter()
         self._last_rejection = ""
         self._recent: deque[bool] = deque(maxlen=_RECENT)
-        self._durations: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
+        self._durations: deque[tuple[float, dict[str, float]]] = deque(maxlen=_WINDOW)
         self._accepted_s: float | None = None
 
     def count(self, event: str) -> None:
@@ -55,12 +58,16 @@ class Statistics:
         with self._lock:
             self._counts[event] += 1
 
-    def accepted(self, *, latency_s: float, inference_s: float) -> None:
+    def timed(self, *, latency_s: float, stage_seconds: dict[str, float]) -> None:
+        """Keep how long a frame took from arrival to its end, and each stage of the localizer."""
+        with self._lock:
+            self._durations.append((latency_s, dict(stage_seconds)))
+
+    def accepted(self) -> None:
         """Count a frame whose pose was published."""
         with self._lock:
             self._counts["accepted"] += 1
             self._recent.append(False)
-            self._durations.append((latency_s, latency_s - inference_s))
             self._accepted_s = monotonic()
 
     def rejected(self, reason: Reason, detail: str) -> None:
@@ -73,13 +80,16 @@ class Statistics:
     def summary(self) -> Summary:
         """Return a copy."""
         with self._lock:
-            durations = np.array(self._durations, dtype=np.float64).reshape(-1, 2)
+            latencies_s = np.array([latency_s for latency_s, _ in self._durations], dtype=np.float64)
+            stages = [stage_seconds for _, stage_seconds in self._durations]
+            names = dict.fromkeys(name for stage_seconds in stages for name in stage_seconds)
             return Summary(
                 counts={event: self._counts[event] for event in ("in", "dropped", "repeated", "accepted")},
                 rejected=dict(self._rejected),
                 last_rejection=self._last_rejection,
                 recent_rejected=sum(self._recent) / len(self._recent) if self._recent else 0.0,
                 fix_age_s=None if self._accepted_s is None else monotonic() - self._accepted_s,
-                latencies_s=durations[:, 0],
-                overheads_s=durations[:, 1],
+                latencies_s=latencies_s,
+                overheads_s=latencies_s - [stage_seconds.get(_INFERENCE, 0.0) for stage_seconds in stages],
+                stages_s={name: np.array([each[name] for each in stages if name in each]) for name in names},
             )

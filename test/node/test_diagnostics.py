@@ -28,6 +28,7 @@ def summary(**changes: Any) -> Summary:
         "fix_age_s": 0.5,
         "latencies_s": np.array([0.01, 0.02, 0.06]),
         "overheads_s": np.array([0.001, 0.002, 0.003]),
+        "stages_s": {"prepare": np.array([0.001, 0.003, 0.004]), "infer": np.array([0.009])},
     }
     return Summary(**{**values, **changes})
 
@@ -79,6 +80,7 @@ def test_latency(limit_s: float, level: bytes) -> None:
     assert found["latency_last_ms"] == "60.00"
     assert found["latency_p99_ms"] == "59.20"
     assert found["overhead_p50_ms"] == "2.00"
+    assert found["prepare_p50_ms"] == "3.00"
 
 
 def test_the_whole_message_before_the_first_frame() -> None:
@@ -91,11 +93,14 @@ def test_statistics_count_every_frame_once() -> None:
     statistics = Statistics()
     for event in ("in", "in", "in", "dropped"):
         statistics.count(event)
-    statistics.accepted(latency_s=0.02, inference_s=0.015)
+    statistics.timed(latency_s=0.02, stage_seconds={"prepare": 0.001, "infer": 0.015})
+    statistics.timed(latency_s=0.01, stage_seconds={"prepare": 0.002})
+    statistics.accepted()
     statistics.rejected(Reason.DEGENERATE, "a line")
     found = statistics.summary()
     assert found.counts == {"in": 3, "dropped": 1, "repeated": 0, "accepted": 1}
     assert found.rejected == {Reason.DEGENERATE: 1}
     assert found.recent_rejected == 0.5
     assert found.last_rejection == "degenerate: a line"
-    np.testing.assert_allclose(found.overheads_s, [0.005])
+    np.testing.assert_allclose(found.overheads_s, [0.005, 0.01])
+    np.testing.assert_allclose(found.stages_s["prepare"], [0.001, 0.002])
