@@ -1,5 +1,6 @@
 """Start the relocalizer, configure it and activate it.
 
+Example:
     ros2 launch reloc_ros reloc.launch.py bundle:=/path/to/bundle image:=/camera/image_raw camera_info:=/camera/camera_info
 """
 

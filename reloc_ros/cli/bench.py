@@ -77,7 +77,16 @@ def _print(figures: list[NodeFigures]) -> None:
     from rich.table import Table
 
     table = Table(title=f"relocalizer_node, {figures[0].backend} back end, {figures[0].rate_hz:g} Hz, milliseconds")
-    headings = ("image", "poses", "latency p50/p99", "less inference p50/p99", "aim", "solve p50", "over DDS p50/p99", "CPU")
+    headings = (
+        "image",
+        "poses",
+        "latency p50/p99",
+        "less inference p50/p99",
+        "aim",
+        "solve p50",
+        "over DDS p50/p99",
+        "CPU",
+    )
     for heading in headings:
         table.add_column(heading, justify="right")
     for run in figures:

@@ -23,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="start when each TOPIC (as recorded) is subscribed to; without TOPIC when any is",
     )
     parser.add_argument(
-        "--wait-limit", type=_rate, default=DEFAULT_WAIT_S, metavar="S", help="longest such wait, s (default: %(default)s)"
+        "--wait-limit",
+        type=_rate,
+        default=DEFAULT_WAIT_S,
+        metavar="S",
+        help="longest such wait, s (default: %(default)s)",
     )
 
 

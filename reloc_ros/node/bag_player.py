@@ -73,7 +73,13 @@ class BagPlayer:
     """
 
     def __init__(
-        self, node: Node, bag: BagMessages, pacer: Pacer, *, remaps: Mapping[str, str] | None = None, clock: bool = False
+        self,
+        node: Node,
+        bag: BagMessages,
+        pacer: Pacer,
+        *,
+        remaps: Mapping[str, str] | None = None,
+        clock: bool = False,
     ) -> None:
         remaps = remaps or {}
         unknown = sorted(set(remaps) - set(bag.topics))
@@ -96,7 +102,9 @@ class BagPlayer:
         """
         unknown = sorted(set(topics) - set(self._publishers))
         if unknown:
-            raise DatasetError(f"cannot wait for {', '.join(unknown)}: played are {', '.join(sorted(self._publishers))}")
+            raise DatasetError(
+                f"cannot wait for {', '.join(unknown)}: played are {', '.join(sorted(self._publishers))}"
+            )
         wanted = {name: self._publishers[name] for name in topics or self._publishers}
         enough = all if topics else any
         tick, deadline = Condition(), time.monotonic() + timeout_s

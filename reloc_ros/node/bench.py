@@ -161,7 +161,7 @@ class _Sender:
     @property
     def connected(self) -> bool:
         """Whether the node listens."""
-        return self._images.get_subscription_count() > 0 and self._infos.get_subscription_count() > 0
+        return all(publisher.get_subscription_count() > 0 for publisher in (self._images, self._infos))
 
     def send(self, frames: int) -> dict[int, float]:
         """Return when each stamp was sent, by `perf_counter`."""

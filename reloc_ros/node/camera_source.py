@@ -22,6 +22,7 @@ class CameraSource:
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._message: CameraInfo | None = None
+        self._known: tuple[tuple[object, ...], Camera] | None = None
 
     def update(self, message: CameraInfo) -> None:
         """Take a `camera_info`; it holds for every image from now on."""
@@ -42,7 +43,7 @@ class CameraSource:
             detail = f"no camera_info on {self._topic} so far; publish it or remap camera_info"
             return Failure(reason=Reason.NO_CAMERA_INFO, detail=detail)
         try:
-            camera = camera_info_to_camera(message)
+            camera = self._to_camera(message)
         except CameraError as error:
             return Failure(reason=Reason.NO_CAMERA_INFO, detail=f"camera_info on {self._topic}: {error}")
         if (camera.width, camera.height) != (width, height):
@@ -52,3 +53,20 @@ class CameraSource:
             )
             return Failure(reason=Reason.CAMERA_MISMATCH, detail=detail)
         return camera
+
+    def _to_camera(self, message: CameraInfo) -> Camera:
+        """Return the camera; made anew, which takes a millisecond, only when the calibration has changed."""
+        roi = message.roi
+        calibration = (
+            message.width,
+            message.height,
+            message.distortion_model,
+            bytes(message.k),
+            bytes(message.d),
+            message.binning_x,
+            message.binning_y,
+            (roi.x_offset, roi.y_offset, roi.width, roi.height),
+        )
+        if self._known is None or self._known[0] != calibration:
+            self._known = (calibration, camera_info_to_camera(message))
+        return self._known[1]

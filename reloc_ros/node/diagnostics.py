@@ -119,7 +119,9 @@ def latency_status(view: NodeView, summary: Summary, max_latency_s: float) -> Di
         "overhead_p50_ms": _percentile_ms(overheads_s, 50),
         "overhead_p99_ms": _percentile_ms(overheads_s, 99),
     }
-    values.update({f"{stage}_p50_ms": _percentile_ms(durations_s, 50) for stage, durations_s in summary.stages_s.items()})
+    values.update(
+        {f"{stage}_p50_ms": _percentile_ms(durations_s, 50) for stage, durations_s in summary.stages_s.items()}
+    )
     return _status(view, "latency", WARN if mean_s > max_latency_s else OK, text, values)
 
 

@@ -1,5 +1,6 @@
 """Starts a relocalizer in its own process and drives its lifecycle from Python, with time-outs.
 
+Example:
     with spinning_node("driver") as node, NodeProcess({"bundle": "models/apartment"}) as process:
         LifecycleClient(node, alive=process.check).bring_up()
 """
@@ -73,9 +74,7 @@ class NodeProcess:
     def __enter__(self) -> NodeProcess:
         """Start the process."""
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=subprocess.STDOUT, env=self._environment
-            )
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT, env=self._environment)
         return self
 
     def __exit__(

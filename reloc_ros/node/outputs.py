@@ -25,9 +25,10 @@ class Outputs:
 
     def publish(self, placed: Placed) -> None:
         """Publish a pose with the stamp of its image."""
-        where = {"map_frame": placed.map_frame, "stamp_ns": placed.stamp_ns}
-        self._pose_with_covariance.publish(pose_with_covariance(placed.T_map_target, placed.covariance, **where))
-        self._pose.publish(pose_stamped(placed.T_map_target, **where))
+        T_map_target, map_frame, stamp_ns = placed.T_map_target, placed.map_frame, placed.stamp_ns
+        certain = pose_with_covariance(T_map_target, placed.covariance, map_frame=map_frame, stamp_ns=stamp_ns)
+        self._pose_with_covariance.publish(certain)
+        self._pose.publish(pose_stamped(T_map_target, map_frame=map_frame, stamp_ns=stamp_ns))
 
     def close(self) -> None:
         """Destroy the publishers."""

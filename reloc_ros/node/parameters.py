@@ -6,6 +6,7 @@ prints the README table), and a test proves that they agree.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
@@ -68,13 +69,19 @@ class Settings:
         choices=("map_to_odom", "map_to_camera", "off"),
     )
     transform_tolerance: float = _parameter(
-        0.5, "Seconds by which map to odom is dated ahead, so that it is valid until the next.", limits=(0.0, 10.0), fixed=False
+        0.5,
+        "Seconds by which map to odom is dated ahead, so that it is valid until the next.",
+        limits=(0.0, 10.0),
+        fixed=False,
     )
     transform_rate_hz: float = _parameter(
         40.0, "How often map to odom is broadcast between fixes, Hz.", limits=(1.0, 100.0)
     )
     transform_wait_s: float = _parameter(
-        0.1, "Longest wait for odometry at the image stamp, s; then the frame is rejected.", limits=(0.0, 2.0), fixed=False
+        0.1,
+        "Longest wait for odometry at the image stamp, s; then the frame is rejected.",
+        limits=(0.0, 2.0),
+        fixed=False,
     )
     diagnostics_rate_hz: float = _parameter(1.0, "How often diagnostics are published, Hz.", limits=(0.1, 50.0))
     max_latency_s: float = _parameter(
@@ -116,7 +123,7 @@ def declare(node: LifecycleNode) -> dict[str, str]:
 def given_values(node: LifecycleNode) -> dict[str, Parameter]:
     """Return the values given by parameter files and on the command line, whether declared or not."""
     # rclpy has no public way to see the values that nobody declared, and exactly those are the typing errors.
-    return dict(node._parameter_overrides)
+    return dict(node._parameter_overrides)  # noqa: SLF001
 
 
 def current(node: LifecycleNode) -> Settings:
@@ -209,9 +216,7 @@ def _descriptor(row: Field[Any]) -> ParameterDescriptor:
         float: ParameterType.PARAMETER_DOUBLE,
         str: ParameterType.PARAMETER_STRING,
     }
-    descriptor = ParameterDescriptor(
-        name=row.name, type=types[type(row.default)], description=row.metadata["doc"]
-    )
+    descriptor = ParameterDescriptor(name=row.name, type=types[type(row.default)], description=row.metadata["doc"])
     limits, choices = row.metadata["limits"], row.metadata["choices"]
     if choices:
         descriptor.additional_constraints = "one of: " + ", ".join(choices)
@@ -223,4 +228,4 @@ def _descriptor(row: Field[Any]) -> ParameterDescriptor:
 
 
 if __name__ == "__main__":
-    print(markdown_table(), end="")
+    sys.stdout.write(markdown_table())

@@ -1,5 +1,6 @@
 """Collects what a relocalizer publishes: poses, diagnostics and transforms, as arrays.
 
+Example:
     with spinning_node("recorder") as node:
         recorder = Recorder(node)
         recorder.wait(lambda: recorder.pose_count >= 10, timeout_s=30.0)

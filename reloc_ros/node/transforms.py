@@ -141,7 +141,10 @@ class Transforms:
         if settings.tf_mode == "map_to_odom":
             T_odom_base = self._look_up(settings.odom_frame, settings.base_frame, estimate.stamp_ns)
             T_camera_base = self._look_up(camera_frame, settings.base_frame, estimate.stamp_ns)
-            T_map_child, child_frame = map_to_odom(estimate.T_map_camera, T_camera_base, T_odom_base), settings.odom_frame
+            T_map_child, child_frame = (
+                map_to_odom(estimate.T_map_camera, T_camera_base, T_odom_base),
+                settings.odom_frame,
+            )
         elif settings.tf_mode == "map_to_camera":
             T_map_child, child_frame = estimate.T_map_camera, camera_frame
         return Placed(

@@ -44,7 +44,9 @@ class TrivialBackend:
         rng = np.random.default_rng(0)
         range_m = rng.uniform(*_RANGE_M, _ROWS * _COLUMNS)
         # A hundredth of noise, so that the robust solve iterates as it does on a real network's cloud.
-        points_map = ray_grid(camera, _ROWS, _COLUMNS) * range_m[:, np.newaxis] + rng.normal(0.0, 0.01, (len(range_m), 3))
+        points_map = ray_grid(camera, _ROWS, _COLUMNS) * range_m[:, np.newaxis] + rng.normal(
+            0.0, 0.01, (len(range_m), 3)
+        )
         self._outputs: Outputs = {
             "points_map": points_map[np.newaxis].astype(np.float32),
             "range_m": range_m[np.newaxis].astype(np.float32),

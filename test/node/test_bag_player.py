@@ -89,9 +89,7 @@ def test_messages_arrive_as_recorded(tmp_path: Path, kind: str) -> None:
         listener.create_subscription(Image, "/renamed", keep("image"), 10)
         listener.create_subscription(CameraInfo, "/camera/camera_info", keep("info"), sensor)
         listener.create_subscription(Clock, "/clock", keep("clock"), 1000)
-        player = BagPlayer(
-            player_node, bag, fake.pacer(0.5), remaps={"/camera/image": "/renamed"}, clock=True
-        )
+        player = BagPlayer(player_node, bag, fake.pacer(0.5), remaps={"/camera/image": "/renamed"}, clock=True)
         player.wait_for_subscribers(["/camera/image", "/camera/camera_info"], 20.0)
         recorder.wait(lambda: player._clock.get_subscription_count() > 0, timeout_s=20.0)
         progress: list[float] = []
@@ -141,7 +139,9 @@ def test_a_truncated_bag_is_named(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_bag(tmp_path, "sqlite3")
-    assert main.main(["play", str(path), "--rate", "50", "--topics", "/camera/image", "--remap", "/camera/image:=/a"]) == 0
+    assert (
+        main.main(["play", str(path), "--rate", "50", "--topics", "/camera/image", "--remap", "/camera/image:=/a"]) == 0
+    )
     assert "3 messages" in capsys.readouterr().out
     assert main.main(["play", str(path), "--remap", "/nope:=/a"]) == 2
     assert "cannot remap /nope" in capsys.readouterr().err

@@ -119,9 +119,7 @@ class FakeRobot:
         for name, value in parameters.items():
             arguments += ["-p", f"{name}:={value}"]
         open_model = {} if model is None else {"open_model": model.open}
-        self.node = RelocalizerNode(
-            **open_model, context=context, cli_args=arguments, use_global_arguments=False
-        )
+        self.node = RelocalizerNode(**open_model, context=context, cli_args=arguments, use_global_arguments=False)
         self.driver = Node("driver", context=context, namespace=namespace, use_global_arguments=False)
         self.executor = SingleThreadedExecutor(context=context)
         self.executor.add_node(self.node)
