@@ -53,7 +53,7 @@ test: $(READY)/test $(READY)/lint
 bench: $(READY)/test
 	mkdir -p build/bench
 	$(BIN)/reloc bench node --json build/bench/node.json
-	$(BIN)/reloc bench inference --json build/bench/inference.json
+	$(BIN)/reloc bench inference models/apartment --json build/bench/inference.json
 
 lint: $(READY)/lint
 	$(BIN)/ruff check .
@@ -87,5 +87,5 @@ $(READY)/lint: $(READY)/run
 	@touch $@
 
 $(READY)/test: $(READY)/run
-	$(PIP_INSTALL) --no-build-isolation -e '.[train,test]'
+	$(PIP_INSTALL) --no-build-isolation -e '.[train,trt,test]'
 	@touch $@

@@ -51,7 +51,10 @@ setup(
     extras_require={
         "demo": ["embreex", "pillow", "trimesh>=4"],
         "train": ["onnx", "onnxscript", "torch>=2.2"],
-        "trt": ["tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu13-libs"],
+        "trt": [
+            f"tensorrt-rtx-cu13-{part}; platform_machine == 'x86_64' and sys_platform == 'linux'"
+            for part in ("bindings", "libs")
+        ],
         "test": ["colcon-common-extensions", "colcon-ros", "hypothesis", "pytest", "pytest-timeout"],
         "lint": ["mypy", "ruff", "types-PyYAML"],
     },

@@ -99,7 +99,8 @@ class ImplicitGeometry(nn.Module):
             points_map (B, N, 3) metres, range_m (B, N) metres along the cell's unit ray, weights (B, N) in 0 to 1;
             N cells, row by row.
         """
-        x = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        # Cast first: TensorRT knows bytes as an input only.
+        x = (image.float().permute(0, 3, 1, 2) - self.mean) / self.std
         if self.config.wrap:
             x = torch.cat([x[..., -_WRAP_PX:], x, x[..., :_WRAP_PX]], dim=-1)
         maps = self.encoder(x)[self._finest :]
