@@ -204,10 +204,10 @@ def main(args: Sequence[str] | None = None, open_model: OpenModel = open_model) 
     finally:
         # Launch and the terminal both interrupt; the second time must not cut the clean-up short.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # First: after a signal, a thread of rclpy is still shutting down what would be destroyed below.
+        rclpy.try_shutdown()
         executor.shutdown()
         node.destroy_node()
-        if rclpy.ok():
-            rclpy.shutdown()
     return 0
 
 
