@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     node.add_argument("--backend", default="onnxruntime", metavar="NAME", help="back end (default: %(default)s)")
     summary = "the network alone: torch eager against ONNX Runtime"
     inference = benches.add_parser("inference", help=summary, description=summary)
-    inference.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that `reloc export` wrote")
+    inference.add_argument("--bundle", type=Path, metavar="B", help="bundle to run (default: the demo's)")
     for bench in (node, inference):
         bench.add_argument("--threads", type=int, default=0, metavar="N", help="threads of the network; 0 is automatic")
         bench.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
@@ -34,9 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print the figures."""
     if args.bench == "inference":
+        from reloc_ros.cli.demo import shipped_bundle
         from reloc_ros.inference import bench
 
-        bench.run(args.bundle, args.threads, args.json)
+        bench.run(args.bundle or shipped_bundle(), args.threads, args.json)
         return 0
     from reloc_ros.node.large_images import make_room_for_large_images
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-launch = pytest.importorskip("launch", reason="needs launch (a ROS 2 installation); it is not on PyPI")
 pytest.importorskip("launch_ros", reason="needs launch_ros (a ROS 2 installation); it is not on PyPI")
 
+import launch
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 from launch_ros.actions import LifecycleNode
 
@@ -40,7 +40,7 @@ def test_only_arguments_that_are_given_override_the_parameter_file() -> None:
     def overrides(**arguments: str) -> dict[str, Any]:
         (node,) = (each for each in entities(**arguments) if isinstance(each, LifecycleNode))
         context = launch.LaunchContext()
-        context.launch_configurations.update({name: "" for name in ARGUMENTS} | arguments)
+        context.launch_configurations.update(dict.fromkeys(ARGUMENTS, "") | arguments)
         _, given = node._Node__parameters
         return {key[0].text: value.evaluate(context) for key, value in given.items()} if given else {}
 
