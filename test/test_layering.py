@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "inference": {"types", "errors", "bundle"},
     "localization": CORE,
     "datasets": {"types", "errors", "geometry", "cameras"},
-    "synthetic": {"types", "errors", "geometry", "cameras"},
+    "synthetic": {"types", "errors", "geometry", "cameras", "datasets"},
     "networks": {"types", "errors"},
     "training": CORE | {"datasets", "networks"},
     "export": CORE | {"networks", "training"},

@@ -1,4 +1,4 @@
-"""Make a training set: `synthesize` renders a world from all over its free floor."""
+"""Make data sets: `synthesize` renders a world from all over its free floor, `convert` writes any data set as a bag."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from reloc_ros.cameras.camera import Camera
 
 MAX_FRAMES = 1_000_000
+MIN_RATE_HZ, MAX_RATE_HZ = 0.01, 1000.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,10 +29,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     synthesize.add_argument("--camera-height-m", type=float, default=1.0)
     synthesize.add_argument("--seed", type=int, default=1, help="of viewpoints, exposure and noise")
     synthesize.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, help="render processes")
+    convert = actions.add_parser("convert", help="write a data set of any format as a ROS 2 bag, to play into the node")
+    convert.add_argument(
+        "--data", required=True, metavar="FORMAT:PATH", help="images with poses, e.g. seven_scenes:DIR"
+    )
+    convert.add_argument("--out", type=Path, required=True, help="new folder for the bag")
+    convert.add_argument("--rate", type=_rate, metavar="HZ", help="space the images evenly (default: their own stamps)")
+    convert.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: mcap")
+    convert.add_argument("--max-frames", type=_positive, metavar="N", help="only the first N images")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render the data set and tell how to train on it."""
+    """Make the data set and tell how to go on with it."""
+    return _ACTIONS[args.action](args)
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from rich.progress import track
+
+    from reloc_ros.datasets.as_bag import only_camera, write_as_bag
+    from reloc_ros.datasets.posed_images import read_dataset
+
+    dataset = read_dataset(args.data)
+    images = dataset.images[: args.max_frames]
+    written = write_as_bag(args.out, images, args.storage, args.rate)
+    for _ in track(written, total=len(images), description=f"writing {args.out.name}"):
+        pass
+    if dataset.skipped:
+        print(f"{len(dataset.skipped)} images of the data set have no usable pose and are left out")
+    if not dataset.metric:
+        print("the positions of this data set are not known to be metres; a bag cannot say so")
+    option = "?camera=equirectangular" if only_camera(images).model == "equirectangular" else ""
+    print(
+        f"{len(images)} images in {args.out}; use them as --data rosbag:{args.out}{option}, or: reloc play {args.out}"
+    )
+    return 0
+
+
+def _synthesize(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     import numpy as np
@@ -79,3 +114,13 @@ def _positive(text: str) -> int:
     if not 1 <= value <= MAX_FRAMES:
         raise argparse.ArgumentTypeError(f"{value} is not between 1 and {MAX_FRAMES}")
     return value
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not MIN_RATE_HZ <= value <= MAX_RATE_HZ:
+        raise argparse.ArgumentTypeError(f"{text} Hz is not between {MIN_RATE_HZ:g} and {MAX_RATE_HZ:g}")
+    return value
+
+
+_ACTIONS = {"synthesize": _synthesize, "convert": _convert}

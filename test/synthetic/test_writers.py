@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reloc_ros.datasets.bag_writer import EPOCH_NS
 from reloc_ros.datasets.posed_images import read_dataset
 from reloc_ros.errors import DatasetError
 from reloc_ros.geometry import se3
-from reloc_ros.synthetic.bag_writer import EPOCH_NS, TOPICS, DriveBag
+from reloc_ros.synthetic.bag_writer import TOPICS, DriveBag
 from reloc_ros.synthetic.camera_look import CameraLook
 from reloc_ros.synthetic.render_pool import RenderPool, Shot
 from reloc_ros.synthetic.renderer import Renderer
