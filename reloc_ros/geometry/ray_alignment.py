@@ -16,7 +16,9 @@ from reloc_ros.geometry import rotation, se3
 from reloc_ros.types import Array
 
 # Graduated non-convexity: the robust kernel starts wide, so that a poor first pose is pulled in, and ends at its scale.
-_KERNEL_WIDENING = (16.0, 8.0, 4.0, 2.0) + 8 * (1.0,)
+_KERNEL_WIDENING = (16.0, 4.0) + 8 * (1.0,)
+# Squared residual, in deviations, at which the kernel is a quarter.
+_KERNEL_LIMIT = 9.0
 # Metres and radians; a step this small at the final kernel changes nothing that could be measured.
 _SMALLEST_STEP = 1e-5
 
@@ -66,19 +68,15 @@ def align_rays(
     Raises:
         DegenerateGeometryError: the residuals do not determine all six parameters.
     """
-    across = _tangent_basis(rays_camera)
+    residuals = _Residuals(points_map, rays_camera, range_m, weights, angle_std_rad, range_std_log)
     T_camera_map = se3.inverse(T_map_camera)
     for widening in _KERNEL_WIDENING:
-        equations = _normal_equations(
-            T_camera_map, points_map, rays_camera, across, range_m, weights, angle_std_rad, range_std_log, widening
-        )
+        equations = residuals.linearise(T_camera_map, widening)
         step = _solve(equations.information, equations.gradient)
         T_camera_map = se3.from_rotation_translation(rotation.exp(step[3:]), step[:3]) @ T_camera_map
         if widening == 1.0 and np.abs(step).max() < _SMALLEST_STEP:
             break
-    equations = _normal_equations(
-        T_camera_map, points_map, rays_camera, across, range_m, weights, angle_std_rad, range_std_log, 1.0
-    )
+    equations = residuals.linearise(T_camera_map, 1.0)
     T_map_camera = se3.inverse(T_camera_map)
     # A step in the camera frame moves the map pose the other way: dt = -R_map_camera step_t, dr = -R_map_camera step_r.
     to_map = np.kron(np.eye(2), -T_map_camera[:3, :3])
@@ -105,56 +103,63 @@ class _Equations:
     unit_variance: float
 
 
+class _Residuals:
+    """The residuals of all points as functions of the pose; arrays have their components first, (3, N), for speed."""
+
+    def __init__(
+        self,
+        points_map: Array,
+        rays: Array,
+        range_m: Array,
+        weights: Array,
+        angle_std_rad: float,
+        range_std_log: float,
+    ) -> None:
+        self._points, self._rays = np.ascontiguousarray(points_map.T), np.ascontiguousarray(rays.T)
+        self._across = _tangent_basis(rays)
+        self._range_m, self._weights = range_m, weights
+        self._deviations = np.array([angle_std_rad, angle_std_rad, range_std_log])[:, None]
+
+    def linearise(self, T_camera_map: Array, widening: float) -> _Equations:
+        """Return the normal equations at a pose, with the kernel widened."""
+        q = T_camera_map[:3, :3] @ self._points + T_camera_map[:3, 3:]
+        depth = np.sum(self._rays * q, axis=0)
+        before = depth > 1e-3 * self._range_m
+        depth = np.where(before, depth, 1.0)
+        residual = np.empty_like(q)
+        residual[:2] = np.sum(self._across * q, axis=1) / depth
+        residual[2] = np.log(depth / self._range_m)
+        angles_rad = np.where(before, np.arctan(np.hypot(residual[0], residual[1])), np.pi)
+        # d q = step_t + step_r x q. First axis: the six parameters; second: the three residuals of each point.
+        jacobian = np.empty((6, 3, q.shape[1]))
+        jacobian[:3, :2] = self._across.swapaxes(0, 1) - self._rays[:, None] * residual[:2]
+        jacobian[:3, 2] = self._rays
+        jacobian[:3] /= depth * self._deviations
+        jacobian[3] = q[1] * jacobian[2] - q[2] * jacobian[1]
+        jacobian[4] = q[2] * jacobian[0] - q[0] * jacobian[2]
+        jacobian[5] = q[0] * jacobian[1] - q[1] * jacobian[0]
+        residual /= self._deviations
+        squared = np.sum(residual**2, axis=0)
+        limit = _KERNEL_LIMIT * widening**2
+        kernel = np.where(before, (limit / (limit + squared)) ** 2, 0.0)
+        share = self._weights * kernel
+        weighted = (jacobian * share).reshape(6, -1)
+        return _Equations(
+            information=weighted @ jacobian.reshape(6, -1).T,
+            gradient=-weighted @ residual.reshape(-1),
+            kernel=kernel,
+            angles_rad=angles_rad,
+            unit_variance=float(share @ squared / max(3 * share.sum(), 1e-300)),
+        )
+
+
 def _tangent_basis(rays: Array) -> Array:
-    """Return (N, 2, 3) orthonormal vectors across each (N, 3) unit ray."""
+    """Return (2, 3, N) orthonormal vectors across each (N, 3) unit ray."""
     # The axis least aligned with the ray keeps the cross product long.
     axis = np.eye(3)[np.argmin(np.abs(rays), axis=1)]
     first = np.cross(rays, axis)
     first /= np.linalg.norm(first, axis=1, keepdims=True)
-    return np.stack([first, np.cross(rays, first)], axis=1)
-
-
-def _normal_equations(
-    T_camera_map: Array,
-    points_map: Array,
-    rays: Array,
-    across: Array,
-    range_m: Array,
-    weights: Array,
-    angle_std_rad: float,
-    range_std_log: float,
-    widening: float,
-) -> _Equations:
-    q = se3.transform_points(T_camera_map, points_map)
-    depth = np.einsum("ni,ni->n", rays, q)
-    before = depth > 1e-3 * range_m
-    safe = np.where(before, depth, 1.0)
-    sideways = np.einsum("nki,ni->nk", across, q) / safe[:, None]
-    stretch = np.log(safe / range_m)
-    residual = np.concatenate([sideways / angle_std_rad, (stretch / range_std_log)[:, None]], axis=1)
-    squared = np.einsum("nk,nk->n", residual, residual)
-    limit = 9.0 * widening**2
-    kernel = np.where(before, (limit / (limit + squared)) ** 2, 0.0)
-    # d q = step_t + step_r x q; rows of `toward` are d residual / d q.
-    toward = np.concatenate(
-        [
-            (across - sideways[:, :, None] * rays[:, None, :]) / (safe[:, None, None] * angle_std_rad),
-            (rays / (safe[:, None] * range_std_log))[:, None, :],
-        ],
-        axis=1,
-    )
-    turn = toward @ rotation.skew(q).swapaxes(1, 2)
-    jacobian = np.concatenate([toward, turn], axis=2).reshape(-1, 6)
-    weighted = jacobian * np.repeat(weights * kernel, 3)[:, None]
-    angles_rad = np.where(before, np.arctan(np.linalg.norm(sideways, axis=1)), np.pi)
-    share = weights * kernel
-    return _Equations(
-        information=weighted.T @ jacobian,
-        gradient=-weighted.T @ residual.reshape(-1),
-        kernel=kernel,
-        angles_rad=angles_rad,
-        unit_variance=float(share @ squared / max(3 * share.sum(), 1e-300)),
-    )
+    return np.ascontiguousarray(np.stack([first.T, np.cross(rays, first).T]))
 
 
 def _solve(information: Array, gradient: Array) -> Array:

@@ -41,6 +41,13 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self.cameras)
 
+    def subset(self, indices: Sequence[int]) -> ImageStore:
+        """Return the store of some of the images."""
+        cameras = tuple(self.cameras[index] for index in indices)
+        return ImageStore(
+            images=self.images[list(indices)], cameras=cameras, T_map_camera=self.T_map_camera[list(indices)]
+        )
+
 
 def open_store(images: Sequence[PosedImage], spec: InputSpec, path: Path, *, title: str, build: bool) -> ImageStore:
     """Return the prepared images, from `path` if it holds just these, else prepared now.

@@ -14,12 +14,16 @@ from reloc_ros.geometry import rotation, se3
 from reloc_ros.localization.camera_cache import cached_ray_grid
 from reloc_ros.localization.solve.solution import Failure, Solution
 from reloc_ros.training.image_store import ImageStore
-from reloc_ros.training.validate import PROVISIONAL_SETTINGS, measure, solve_all
+from reloc_ros.training.validate import Validation, measure, solve_all
 from reloc_ros.types import Array, Outputs
 
 # Rayleigh's median in deviations: the angle across a ray has two components.
 _RAYLEIGH_MEDIAN = float(np.sqrt(2 * np.log(2)))
-_NORMAL_MEDIAN = 0.6745
+# Tried in `_tune`: deviations of the kernel as shares of the measured one, and of the logarithm of the range for each
+# radian across the ray.
+_KERNEL_SHARES = (0.125, 0.25, 0.5, 1.0)
+_RANGES_PER_ANGLE = (1.5, 3.0, 6.0, 12.0, 24.0)
+_TUNING_IMAGES = 64
 # A pose three times less certain, or with a third of the support, of what held-out images of the place gave was hardly
 # taken there.
 _GATE_FACTOR = 3.0
@@ -28,21 +32,17 @@ _LARGEST_MIN_INLIER_RATIO = 0.3
 _BOUNDS_MARGIN = 0.25
 
 
-def describe_serving(
-    outputs: list[Outputs], train: ImageStore, val: ImageStore, grid: tuple[int, int], log_zoom: float
-) -> dict[str, Any]:
-    """Return all of the manifest that depends on data: what `fit_serving` measures, the map's box and the cameras.
+def describe_serving(fitted: dict[str, Any], train: ImageStore, val: ImageStore, log_zoom: float) -> dict[str, Any]:
+    """Return all of the manifest that depends on data: what `fit_serving` measured, the map's box and the cameras.
 
     Args:
-        outputs: the network's outputs for each held-out image.
+        fitted: result of `fit_serving`.
         train: images of the map.
         val: held-out images.
-        grid: rows and columns of cells.
         log_zoom: of the training's augmentation.
     """
     positions = train.T_map_camera[:, :3, 3]
     low_deg, high_deg = horizontal_fov_range_deg(train.cameras, log_zoom)
-    fitted = fit_serving(outputs, val, grid)
     extent_m = float(np.linalg.norm(np.ptp(positions, axis=0)))
     return {
         **fitted,
@@ -57,23 +57,20 @@ def describe_serving(
     }
 
 
-def fit_serving(outputs: list[Outputs], store: ImageStore, grid: tuple[int, int]) -> dict[str, Any]:
-    """Return the manifest's `solve`, `gate`, `covariance_scale` and `metrics` from the outputs on held-out images.
+def fit_serving(
+    outputs: list[Outputs], store: ImageStore, grid: tuple[int, int], scale_m: float
+) -> tuple[dict[str, Any], Validation]:
+    """Return the manifest's `solve`, `gate`, `covariance_scale` and `metrics`, and the errors they lead to.
 
     Args:
         outputs: the network's outputs for each image of the store.
         store: held-out images with their true poses.
         grid: rows and columns of cells.
+        scale_m: size of the scene, metres.
     """
-    angle_std_rad, range_std_log = _deviations(outputs, store, grid)
-    settings: dict[str, Any] = {
-        "rows": grid[0],
-        "columns": grid[1],
-        **PROVISIONAL_SETTINGS,
-        "angle_std_rad": angle_std_rad,
-        "range_std_log": range_std_log,
-    }
+    settings = _tune(outputs, store, grid, scale_m)
     solutions = solve_all(outputs, store, settings)
+    validation = measure(solutions, store.T_map_camera)
     solved = [solution for solution in solutions if isinstance(solution, Solution)]
     covariance_scale = _covariance_scale(solutions, store.T_map_camera)
     covariances = np.array([solution.covariance * covariance_scale for solution in solved]).reshape(-1, 6, 6)
@@ -81,14 +78,46 @@ def fit_serving(outputs: list[Outputs], store: ImageStore, grid: tuple[int, int]
     conditionings = [solution.evidence["conditioning"] for solution in solved] or [0.0]
     settings["min_inlier_ratio"] = min(float(np.percentile(ratios, 1)) / _GATE_FACTOR, _LARGEST_MIN_INLIER_RATIO)
     settings["min_conditioning"] = float(np.min(conditionings)) / _GATE_FACTOR**2
-    return {
+    fitted = {
         "solve": settings,
         "gate": {
             "max_position_std_m": _GATE_FACTOR * _usual_std(covariances[:, :3, :3]),
             "max_rotation_std_rad": _GATE_FACTOR * _usual_std(covariances[:, 3:, 3:]),
         },
         "covariance_scale": covariance_scale,
-        "metrics": {"part": "val", "frames": len(store), **measure(solutions, store.T_map_camera).summary()},
+        "metrics": {"part": "val", "frames": len(store), **validation.summary()},
+    }
+    return fitted, validation
+
+
+def _tune(outputs: list[Outputs], store: ImageStore, grid: tuple[int, int], scale_m: float) -> dict[str, Any]:
+    """Return the solver's settings with the deviations that localize held-out images best.
+
+    The median deviation across the rays is that of all cells, good and bad. The kernel does better with that of the good
+    ones, and how much a range is worth beside a direction differs from scene to scene: both are tried, in turn.
+    """
+    across_rad = _deviation_across_rad(outputs, store, grid)
+    chosen = np.unique(np.linspace(0, len(outputs) - 1, _TUNING_IMAGES).astype(int)).tolist()
+    few, few_outputs = store.subset(chosen), [outputs[index] for index in chosen]
+
+    def score(angle_std_rad: float, range_per_angle: float) -> float:
+        solutions = solve_all(few_outputs, few, _settings(grid, angle_std_rad, range_per_angle))
+        return measure(solutions, few.T_map_camera).score(scale_m)
+
+    share = _KERNEL_SHARES[len(_KERNEL_SHARES) // 2]
+    range_per_angle = min(_RANGES_PER_ANGLE, key=lambda ratio: score(share * across_rad, ratio))
+    share = min(_KERNEL_SHARES, key=lambda kernel: score(kernel * across_rad, range_per_angle))
+    return _settings(grid, share * across_rad, range_per_angle)
+
+
+def _settings(grid: tuple[int, int], angle_std_rad: float, range_per_angle: float) -> dict[str, Any]:
+    return {
+        "rows": grid[0],
+        "columns": grid[1],
+        "angle_std_rad": angle_std_rad,
+        "range_std_log": range_per_angle * angle_std_rad,
+        "min_inlier_ratio": 0.0,
+        "min_conditioning": 1e-6,
     }
 
 
@@ -105,20 +134,15 @@ def horizontal_fov_range_deg(cameras: Sequence[Camera], log_zoom: float) -> tupl
     )
 
 
-def _deviations(outputs: list[Outputs], store: ImageStore, grid: tuple[int, int]) -> tuple[float, float]:
-    """Return the deviation across the ray (rad) and of the logarithm of the range, robustly, at the true poses."""
-    angles, stretches = [], []
-    for output, camera, T_map_camera in zip(outputs, store.cameras, store.T_map_camera):
+def _deviation_across_rad(outputs: list[Outputs], store: ImageStore, grid: tuple[int, int]) -> float:
+    """Return the deviation of the predicted points across their rays, robustly, at the true poses."""
+    angles = []
+    for output, camera, T_map_camera in zip(outputs, store.cameras, store.T_map_camera, strict=True):
         rays = cached_ray_grid(camera, *grid)
         seen = se3.transform_points(se3.inverse(T_map_camera), output["points_map"][0].astype(np.float64))
-        depth = np.einsum("ni,ni->n", seen, rays)
-        across = np.linalg.norm(seen - depth[:, None] * rays, axis=1)
-        before = depth > 0
-        angles.append(np.where(before, np.arctan2(across, depth), np.pi))
-        stretches.append(np.abs(np.log(depth[before] / output["range_m"][0][before])))
-    angle = float(np.median(np.concatenate(angles))) / _RAYLEIGH_MEDIAN
-    stretch = float(np.median(np.concatenate(stretches))) / _NORMAL_MEDIAN
-    return max(angle, 1e-4), max(stretch, 1e-3)
+        along = np.einsum("ni,ni->n", seen, rays)
+        angles.append(np.arctan2(np.linalg.norm(seen - along[:, None] * rays, axis=1), along))
+    return max(float(np.median(np.concatenate(angles))) / _RAYLEIGH_MEDIAN, 1e-4)
 
 
 def _covariance_scale(solutions: list[Solution | Failure], T_map_camera: Array) -> float:

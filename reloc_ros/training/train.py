@@ -30,8 +30,8 @@ from reloc_ros.training.image_store import ImageStore, open_store
 from reloc_ros.training.journal import Journal
 from reloc_ros.training.losses import Labels, total_loss
 from reloc_ros.training.scene_extent import scene_extent
-from reloc_ros.training.serving import describe_serving
-from reloc_ros.training.validate import predict, validate
+from reloc_ros.training.serving import describe_serving, fit_serving
+from reloc_ros.training.validate import predict
 from reloc_ros.training.views import Batch, view_loader
 
 _log = logging.getLogger(__name__)
@@ -257,16 +257,15 @@ class _Run:
         self._validated_step = self.step
         if not self._world.leads:
             return
-        outputs = predict(self._average, self._material.val, self._world.device)
-        result = validate(outputs, self._material.val, self._material.grid)
-        score = result.score(self._scale_m, only_position=self._config.labels == "position")
+        material = self._material
+        outputs = predict(self._average, material.val, self._world.device)
+        fitted, result = fit_serving(outputs, material.val, material.grid, self._scale_m)
         self._journal.write(step=self.step, seconds=seconds, validation=result.summary())
         described = self._describe(seconds)
+        score = result.score(self._scale_m, only_position=self._config.labels == "position")
         if score <= self._best or not (self._out / checkpoint.BEST).is_file():
             self._best = score
-            serving = describe_serving(
-                outputs, self._material.train, self._material.val, self._material.grid, self._config.augment.log_zoom
-            )
+            serving = describe_serving(fitted, material.train, material.val, self._config.augment.log_zoom)
             best = {**described, **describe_network(self._average), "serving": serving}
             checkpoint.save(self._out / checkpoint.BEST, best)
         state = {

@@ -15,13 +15,6 @@ from reloc_ros.training.image_store import ImageStore
 from reloc_ros.types import Array, Outputs
 
 _BATCH = 16
-# Before deviations are fitted to a trained network: 0.6 degrees across the ray, a tenth of the range along it.
-PROVISIONAL_SETTINGS = {
-    "angle_std_rad": 0.01,
-    "range_std_log": 0.1,
-    "min_inlier_ratio": 0.0,
-    "min_conditioning": 1e-6,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +71,3 @@ def measure(solutions: list[Solution | Failure], T_map_camera: Array) -> Validat
             position[index] = np.linalg.norm(solution.T_map_camera[:3, 3] - truth[:3, 3])
             turned[index] = np.degrees(rotation.angle_between_rad(solution.T_map_camera[:3, :3], truth[:3, :3]))
     return Validation(position_error_m=position, rotation_error_deg=turned)
-
-
-def validate(outputs: list[Outputs], store: ImageStore, grid: tuple[int, int]) -> Validation:
-    """Return the errors that outputs of a network still in training lead to."""
-    settings = {"rows": grid[0], "columns": grid[1], **PROVISIONAL_SETTINGS}
-    return measure(solve_all(outputs, store, settings), store.T_map_camera)
