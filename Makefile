@@ -53,7 +53,7 @@ test: $(READY)/test $(READY)/lint
 bench: $(READY)/test
 	mkdir -p build/bench
 	$(BIN)/reloc bench node --json build/bench/node.json
-	$(BIN)/reloc bench inference models/apartment --json build/bench/inference.json
+	$(BIN)/reloc bench inference --json build/bench/inference.json
 
 lint: $(READY)/lint
 	$(BIN)/ruff check .

@@ -129,7 +129,10 @@ def network_from_checkpoint(content: dict[str, Any]) -> ImplicitGeometry:
     # The weights are in the checkpoint; the encoder's own file need not exist any more.
     config = replace(NetworkConfig(**content["config"]), encoder_checkpoint=None)
     network = ImplicitGeometry(config, torch.zeros(3), 1.0)
-    network.load_state_dict(content["network"])
+    try:
+        network.load_state_dict(content["network"])
+    except RuntimeError as error:
+        raise ConfigError(f"the checkpoint's weights do not fit its own configuration {config}: {error}") from error
     network.eval()
     return network
 

@@ -70,8 +70,11 @@ def join_world(device: str | None = None) -> Iterator[World]:
         torch.cuda.set_device(place)
     if size > 1:
         dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    world = World(rank=rank, size=size, device=place)
     try:
-        yield World(rank=rank, size=size, device=place)
+        yield world
+        # All leave together: a process that closes its connections early takes the others down with it.
+        world.wait()
     finally:
         if size > 1:
             dist.destroy_process_group()
