@@ -36,6 +36,9 @@ class NetworkConfig:
         stride: pixels in a cell of the output grid, 8 or 16.
         neck_channels: width of the joined feature map.
         head_channels: width of the per-cell perceptron.
+        context_dropout: probability that a training image goes without the deepest map, which sees all of the image at
+            once. A network that may always lean on it learns views by heart; without it, cells must be known by their
+            own look, which holds from new places too.
         wrap: join the left and right border of the image, for panoramas.
     """
 
@@ -44,9 +47,12 @@ class NetworkConfig:
     stride: int = 8
     neck_channels: int = 128
     head_channels: int = 256
+    context_dropout: float = 0.5
     wrap: bool = False
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.context_dropout < 1.0:
+            raise ConfigError(f"network.context_dropout is {self.context_dropout}; expected 0 to 1, without 1")
         if self.stride not in STRIDES[:2]:
             raise ConfigError(f"network.stride is {self.stride}; choose one of {STRIDES[:2]}")
 
@@ -88,6 +94,13 @@ class ImplicitGeometry(nn.Module):
         """Return rows and columns of the output grid for an image of that size."""
         return height // self.config.stride, width // self.config.stride
 
+    def _with_or_without_context(self, deepest: Tensor) -> Tensor:
+        """Return the deepest map with whole images of it zeroed at random, in training only."""
+        if not self.training or self.config.context_dropout == 0.0:
+            return deepest
+        kept = torch.rand(len(deepest), 1, 1, 1, device=deepest.device) >= self.config.context_dropout
+        return deepest * kept
+
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Predict the two point clouds.
 
@@ -104,7 +117,7 @@ class ImplicitGeometry(nn.Module):
         if self.config.wrap:
             x = torch.cat([x[..., -_WRAP_PX:], x, x[..., :_WRAP_PX]], dim=-1)
         maps = self.encoder(x)[self._finest :]
-        joined = self.laterals[-1](maps[-1])
+        joined = self._with_or_without_context(self.laterals[-1](maps[-1]))
         for lateral, finer in zip(self.laterals[-2::-1], maps[-2::-1]):
             detail = lateral(finer)
             joined = detail + nn.functional.interpolate(joined, size=detail.shape[2:], mode="nearest")

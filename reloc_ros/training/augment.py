@@ -19,6 +19,9 @@ from reloc_ros.types import Array, Image
 
 # ImageNet's mean colour: what lies outside the image is nothing in particular after normalisation.
 _OUTSIDE = (124, 116, 104)
+_ERASED_RECTANGLES = 2
+# Sides of an erased rectangle as shares of the image's.
+_ERASED_SHARE = (0.1, 0.33)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ def random_view(
 ) -> View:
     """Return a random view of an image: rolled for a panorama, moved, turned and zoomed for any other camera."""
     if camera.model == "equirectangular":
-        return _rolled(image, camera, cells_px, generator)
+        return _rolled(image, camera, cells_px, config, generator)
     linear, offset = _random_affine(camera.width, camera.height, config, generator)
     warped = cv2.warpAffine(
         image,
@@ -53,9 +56,28 @@ def random_view(
     )
     pixels = cells_px @ linear.T + offset
     inside = np.all((pixels > -0.5) & (pixels < np.array([camera.width, camera.height]) - 0.5), axis=1)
+    inside &= ~_erase(warped, cells_px, config, generator)
     # A lens model need not hold outside the image it was calibrated on; those cells are masked anyway.
     pixels = np.clip(pixels, -0.5, np.array([camera.width, camera.height]) - 0.5)
     return View(image=warped, rays=camera.rays(pixels).astype(np.float32), inside=inside)
+
+
+def _erase(image: Image, cells_px: Array, config: AugmentConfig, generator: np.random.Generator) -> np.ndarray:
+    """Fill random rectangles of an image with one colour each; return (N,) whether each cell's centre lies in one.
+
+    What is hidden cannot be leant on: other parts of the view must do (Zhong et al. 2020, random erasing).
+    """
+    height, width = image.shape[:2]
+    hidden = np.zeros(len(cells_px), bool)
+    for _ in range(_ERASED_RECTANGLES):
+        if generator.random() >= config.erase:
+            continue
+        size = (generator.uniform(*_ERASED_SHARE, 2) * (width, height)).astype(int)
+        corner = (generator.uniform(size=2) * (np.array([width, height]) - size)).astype(int)
+        end = corner + size
+        image[corner[1] : end[1], corner[0] : end[0]] = generator.integers(0, 256, 3)
+        hidden |= np.all((cells_px >= corner) & (cells_px < end), axis=1)
+    return hidden
 
 
 def _random_affine(
@@ -72,12 +94,15 @@ def _random_affine(
     return linear, centre + generator.uniform(-slack, slack) - linear @ centre
 
 
-def _rolled(image: Image, camera: Camera, cells_px: Array, generator: np.random.Generator) -> View:
+def _rolled(
+    image: Image, camera: Camera, cells_px: Array, config: AugmentConfig, generator: np.random.Generator
+) -> View:
     shift = int(generator.integers(camera.width))
     pixels = cells_px.copy()
     pixels[:, 0] = (pixels[:, 0] + shift + 0.5) % camera.width - 0.5
-    rays = camera.rays(pixels).astype(np.float32)
-    return View(image=np.roll(image, -shift, axis=1), rays=rays, inside=np.ones(len(rays), bool))
+    rolled = np.roll(image, -shift, axis=1)
+    hidden = _erase(rolled, cells_px, config, generator)
+    return View(image=rolled, rays=camera.rays(pixels).astype(np.float32), inside=~hidden)
 
 
 def random_light(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:

@@ -76,6 +76,7 @@ class AugmentConfig:
         shift: largest shift of the image centre, fraction of the image size.
         brightness, contrast, saturation, white_balance: largest relative change.
         noise: largest standard deviation of added noise, grey levels of 255.
+        erase: probability of each of two random rectangles to be painted over.
     """
 
     rotation_deg: float = 25.0
@@ -86,6 +87,7 @@ class AugmentConfig:
     saturation: float = 0.4
     white_balance: float = 0.07
     noise: float = 6.0
+    erase: float = 0.6
 
     def __post_init__(self) -> None:
         for entry in dataclasses.fields(self):
@@ -138,7 +140,7 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     split: Split = field(default_factory=Split)
-    max_minutes: float = 45.0
+    max_minutes: float = 50.0
     epochs: int = 400
     batch_size: int = 16
     learning_rate: float = 2e-3

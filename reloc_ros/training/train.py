@@ -206,7 +206,10 @@ class _Run:
     def _learn(self, batch: Batch, progress: float) -> dict[str, torch.Tensor]:
         config, device = self._config, self._world.device
         self._set_rate(progress)
-        self._light.manual_seed(hash((config.seed, self.step, self._world.rank)) % 2**63)
+        # Chance depends on the step alone, so that a resumed run goes on as if it had never stopped.
+        seed = hash((config.seed, self.step, self._world.rank)) % 2**63
+        self._light.manual_seed(seed)
+        torch.manual_seed(seed)
         images = random_light(batch.images, config.augment, self._light)
         with torch.autocast(device.type, self._dtype, enabled=self._dtype != torch.float32):
             predicted = self._wrapped(images)

@@ -25,11 +25,17 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     data = box_room.write_sequence(folder / "data", box_room.pinhole(), box_room.trajectory(40))
     config = {
-        "network": {"encoder": "patch_conv_tiny", "stride": 16, "neck_channels": 32, "head_channels": 32},
+        "network": {
+            "encoder": "patch_conv_tiny",
+            "stride": 16,
+            "neck_channels": 32,
+            "head_channels": 32,
+            "context_dropout": 0.0,
+        },
         "input": {"width": 64, "height": 64},
         "batch_size": 8,
         "learning_rate": 5e-3,
-        "augment": {"rotation_deg": 5.0, "log_zoom": 0.1},
+        "augment": {"rotation_deg": 5.0, "log_zoom": 0.1, "erase": 0.0},
         "epochs": 90,
         "precision": "float32",
     }

@@ -70,6 +70,19 @@ def test_a_saved_network_computes_the_same(tmp_path):
         assert torch.equal(before, after)
 
 
+def test_context_is_dropped_for_whole_images_in_training_only():
+    network = _network(context_dropout=0.5)
+    torch.nn.init.normal_(network.predict.weight, std=0.5)
+    images = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+    assert torch.equal(network(images)[1], network(images)[1])
+    for module in network.modules():
+        module.training = not isinstance(module, torch.nn.BatchNorm2d)
+    results = {tuple(network(images)[1].flatten().tolist()) for _ in range(20)}
+    assert len(results) == 2
+    with pytest.raises(ConfigError, match="context_dropout is 1"):
+        NetworkConfig(context_dropout=1.0)
+
+
 def test_an_impossible_stride_is_refused():
     with pytest.raises(ConfigError, match="stride is 12"):
         NetworkConfig(stride=12)

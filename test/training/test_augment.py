@@ -46,13 +46,26 @@ def test_cells_outside_the_image_are_marked():
     camera = CAMERAS["pinhole"]
     white = np.full((64, 96, 3), 255, np.uint8)
     cells = cell_centres(64, 96, 64, 96)
-    config = AugmentConfig(rotation_deg=45.0, log_zoom=0.7)
+    config = AugmentConfig(rotation_deg=45.0, log_zoom=0.7, erase=0.0)
     for seed in range(5):
         view = random_view(white, camera, cells, config, np.random.default_rng(seed))
         brightness = view.image.reshape(-1, 3).mean(1)
         assert brightness[view.inside].mean() > 250
         if not view.inside.all():
             assert brightness[~view.inside].mean() < 160
+
+
+@pytest.mark.parametrize("name", CAMERAS)
+def test_erased_cells_are_marked_and_the_others_untouched(name):
+    camera = CAMERAS[name]
+    white = np.full((64, camera.width, 3), 255, np.uint8)
+    cells = cell_centres(64, camera.width, 64, camera.width)
+    config = AugmentConfig(rotation_deg=0.0, log_zoom=0.0, shift=0.0, erase=1.0)
+    for seed in range(5):
+        view = random_view(white, camera, cells, config, np.random.default_rng(seed))
+        painted = (view.image.reshape(-1, 3) != 255).any(1)
+        assert 0.01 < painted.mean() < 0.25
+        np.testing.assert_array_equal(painted, ~view.inside)
 
 
 def test_light_is_random_but_repeatable_and_stays_in_range():

@@ -24,11 +24,17 @@ from reloc_ros.training.train import pick_precision, train
 
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))
 TINY = {
-    "network": {"encoder": "patch_conv_tiny", "stride": 16, "neck_channels": 32, "head_channels": 32},
+    "network": {
+        "encoder": "patch_conv_tiny",
+        "stride": 16,
+        "neck_channels": 32,
+        "head_channels": 32,
+        "context_dropout": 0.0,
+    },
     "input": {"width": 64, "height": 64},
     "batch_size": 8,
     "learning_rate": 5e-3,
-    "augment": {"rotation_deg": 5.0, "log_zoom": 0.1},
+    "augment": {"rotation_deg": 5.0, "log_zoom": 0.1, "erase": 0.0},
     "precision": "float32",
     "max_minutes": 60.0,
     "validate_every_minutes": 60.0,
@@ -88,7 +94,8 @@ def test_a_finished_run_is_left_alone_and_another_configuration_refused(room, tr
 
 
 def test_resuming_gives_the_run_that_was_never_interrupted(room, tmp_path, monkeypatch):
-    config = config_from_dict({**TINY, "epochs": 6, "validate_every_minutes": 1e-9})
+    chance = {"network": {**TINY["network"], "context_dropout": 0.4}, "augment": {"erase": 0.6}}
+    config = config_from_dict({**TINY, **chance, "epochs": 6, "validate_every_minutes": 1e-9})
     # The learning rate looks at the clock; both runs get one that ticks with their steps.
     ticks = itertools.count()
     monkeypatch.setattr("reloc_ros.training.train.perf_counter", lambda: 1e-6 * next(ticks))
