@@ -149,6 +149,7 @@ class _Run:
         self._average = copy.deepcopy(network).eval()
         self._teacher = copy.deepcopy(self._average) if config.labels == "position" else None
         self._network = network.train()
+        self._scale_m = float(network.scale_m)
         self._wrapped = world.wrap(network)
         self._parameters = list(network.parameters())
         self._optimizer = _create_optimizer(network, config)
@@ -244,10 +245,6 @@ class _Run:
         with torch.no_grad():
             points_map, range_m, weights = teacher(images)
             return weighted_kabsch(points_map, batch.rays * range_m[..., None], weights * batch.inside + 1e-6)[0]
-
-    @property
-    def _scale_m(self) -> float:
-        return float(self._network.scale_m)
 
     def _set_rate(self, progress: float) -> None:
         risen = max((self.step + 1) / _WARM_UP_STEPS, progress / _WARM_UP_SHARE)
