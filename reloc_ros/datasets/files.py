@@ -31,6 +31,30 @@ def existing_directory(location: str) -> Path:
     return path
 
 
+def existing_file(path: Path, named_in: Path) -> Path:
+    """Return the path of a file that the data set names.
+
+    Raises:
+        DatasetError: it does not exist.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{named_in} names {path}, which does not exist; the data set was not copied completely")
+    return path
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file that are not empty, without white space around them.
+
+    Raises:
+        DatasetError: the file is missing or is not text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read as text: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
 def read_numbers(path: Path, shape: tuple[int, ...]) -> Array:
     """Return the numbers of a text file of exactly that shape; NaN is a number here.
 
@@ -72,3 +96,19 @@ def camera_of(description: Mapping[str, Any], path: Path) -> Camera:
         return camera_from_dict(description)
     except CameraError as error:
         raise DatasetError(f"camera in {path}: {error}") from error
+
+
+def pinhole_in_middle(focal_px: float, size: tuple[int, int], path: Path) -> Camera:
+    """Return the pinhole camera with one focal length and its principal point in the middle of the image.
+
+    Args:
+        focal_px: pixels.
+        size: width and height, pixels.
+        path: what the error names.
+
+    Raises:
+        DatasetError: the focal length is not positive.
+    """
+    width, height = size
+    K = [[focal_px, 0.0, (width - 1) / 2], [0.0, focal_px, (height - 1) / 2], [0.0, 0.0, 1.0]]
+    return camera_of({"model": "pinhole", "width": width, "height": height, "K": K}, path)

@@ -8,6 +8,9 @@ from urllib.parse import parse_qsl
 
 from reloc_ros.errors import DatasetError
 
+PARTS = ("all", "train", "test")
+"""What `part` may say of a data set that comes with its own division; `all` when left out."""
+
 
 @dataclass(frozen=True)
 class Location:
@@ -39,6 +42,17 @@ class Location:
         if not path.exists():
             raise DatasetError(f"data set '{path}' does not exist; check the path")
         return cls(path, options)
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        """Return an option that is one of some words, the first of them when left out.
+
+        Raises:
+            DatasetError: the value is another.
+        """
+        value = self.options.get(key, choices[0])
+        if value not in choices:
+            raise DatasetError(f"option {key} is '{value}', expected one of {', '.join(choices)}")
+        return value
 
     def flag(self, key: str) -> bool:
         """Return a yes-or-no option, no when left out.

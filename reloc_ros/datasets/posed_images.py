@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from reloc_ros.datasets.cambridge import read_cambridge
 from reloc_ros.datasets.images import PosedImage, PosedImages, Skipped
+from reloc_ros.datasets.loc360 import read_loc360
 from reloc_ros.datasets.panorama_sequences import read_panorama_sequences
 from reloc_ros.datasets.rosbag import read_rosbag
 from reloc_ros.datasets.seven_scenes import read_seven_scenes
 from reloc_ros.datasets.transforms_json import read_transforms_json
+from reloc_ros.datasets.tum import read_tum
+from reloc_ros.datasets.twelve_scenes import read_twelve_scenes
+from reloc_ros.datasets.wayspots import read_wayspots
 from reloc_ros.errors import DatasetError
 
 __all__ = ["FORMATS", "PosedImage", "PosedImages", "Skipped", "read_dataset"]
@@ -18,6 +23,11 @@ FORMATS: dict[str, Callable[[str], PosedImages]] = {
     "transforms_json": read_transforms_json,
     "rosbag": read_rosbag,
     "panorama_sequences": read_panorama_sequences,
+    "cambridge": read_cambridge,
+    "twelve_scenes": read_twelve_scenes,
+    "wayspots": read_wayspots,
+    "tum": read_tum,
+    "loc360": read_loc360,
 }
 """Format name: the reader of what stands behind the colon."""
 

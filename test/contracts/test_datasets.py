@@ -12,6 +12,7 @@ import pytest
 from bag_files import BagBuilder, second
 from dataset_files import T_MAP_CAMERA, picture, pose, write_scene, write_sequences, write_transforms
 from numpy.testing import assert_allclose
+from public_layouts import write_cambridge, write_loc360, write_tum, write_twelve_scenes, write_wayspots
 
 from reloc_ros.datasets.posed_images import FORMATS, PosedImages, read_dataset
 from reloc_ros.datasets.splits import split_images
@@ -32,6 +33,11 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "transforms_json": write_transforms,
     "rosbag": write_bag,
     "panorama_sequences": write_sequences,
+    "cambridge": write_cambridge,
+    "twelve_scenes": write_twelve_scenes,
+    "wayspots": write_wayspots,
+    "tum": write_tum,
+    "loc360": write_loc360,
 }
 
 every_format = pytest.mark.parametrize("name", FORMATS)
@@ -104,7 +110,7 @@ def test_a_missing_path_is_named(name: str, tmp_path: Path) -> None:
         read_dataset(f"{name}:{tmp_path / 'nowhere'}")
 
 
-@pytest.mark.parametrize("specification", ["tum:/data", "/data", "", ":/data", "seven_scenes", "seven_scenes:"])
+@pytest.mark.parametrize("specification", ["kitti:/data", "/data", "", ":/data", "seven_scenes", "seven_scenes:"])
 def test_malformed_specifications_list_the_choices(specification: str) -> None:
     choices = "no path" if specification == "seven_scenes:" else "seven_scenes, transforms_json, rosbag"
     with pytest.raises(DatasetError, match=choices):
