@@ -140,7 +140,7 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     split: Split = field(default_factory=Split)
-    max_minutes: float = 50.0
+    max_minutes: float = 30.0
     epochs: int = 400
     batch_size: int = 16
     learning_rate: float = 2e-3

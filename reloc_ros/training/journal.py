@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +27,7 @@ class Journal:
         self._path, self._picture = out / "metrics.jsonl", out / "training.png"
         self._enabled = enabled
         self._sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
+        self._counts: Counter[str] = Counter()
         self._steps = 0
         columns = (BarColumn(), TextColumn("{task.percentage:>4.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
         text = TextColumn("{task.description}")
@@ -46,6 +47,7 @@ class Journal:
             return
         for name, value in losses.items():
             self._sums[name] = self._sums[name] + value
+            self._counts[name] += 1
         self._steps += 1
         if self._steps % _SHOW_EVERY:
             return
@@ -56,8 +58,10 @@ class Journal:
 
     def write(self, *, step: int, seconds: float, validation: dict[str, float]) -> None:
         """Add one line with the mean losses since the last one and the errors on held-out images."""
-        losses = {name: float(value) / self._steps for name, value in self._sums.items()} if self._steps else {}
+        # Each over the steps that had it: the pose losses start late.
+        losses = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
         self._sums.clear()
+        self._counts.clear()
         self._steps = 0
         line = {"step": step, "seconds": round(seconds, 1), "losses": losses, "validation": validation}
         with self._path.open("a", encoding="utf-8") as file:
