@@ -1,4 +1,4 @@
-"""Weighted rigid alignment of two clouds with known correspondence (Kabsch 1976, Umeyama 1991)."""
+"""Weighted alignment of two clouds with known correspondence, rigid or with a scale (Kabsch 1976, Umeyama 1991)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ _MIN_EXTENT = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """A rigid alignment and how firmly the clouds determine it.
+    """An alignment `p_map = T_map_camera @ (scale * p_camera)` and how firmly the clouds determine it.
 
     Args:
-        T_map_camera: (4, 4).
+        T_map_camera: (4, 4), rigid.
         conditioning: in [0, 1], least over greatest rotational stiffness, (s2 + d s3) / (s1 + s2) with the singular
             values s1 >= s2 >= s3 of the weighted cross-covariance and d = -1 where the fit had to undo a reflection:
             0 for a line, 1/2 for a round disc, 1 for a ball.
+        scale: of the camera cloud; 1 unless asked for.
     """
 
     T_map_camera: Array
     conditioning: float
+    scale: float = 1.0
 
 
 def weighted_kabsch(points_map: Array, points_camera: Array, weights: Array) -> Array:
@@ -63,13 +65,14 @@ def conditioning(points_map: Array, points_camera: Array, weights: Array) -> flo
     return align(points_map, points_camera, weights).conditioning
 
 
-def align(points_map: Array, points_camera: Array, weights: Array) -> Alignment:
-    """Return the best rigid alignment with its conditioning, even where it is arbitrary (conditioning near 0).
+def align(points_map: Array, points_camera: Array, weights: Array, *, with_scale: bool = False) -> Alignment:
+    """Return the best alignment with its conditioning, even where it is arbitrary (conditioning near 0).
 
     Args:
         points_map: (N, 3) metres.
         points_camera: (N, 3) metres, same order.
         weights: (N,) non-negative; scale does not matter.
+        with_scale: also find the scale of the camera cloud.
 
     Raises:
         DegenerateGeometryError: there is no weight, a weight is negative, or an input is not finite.
@@ -82,15 +85,20 @@ def align(points_map: Array, points_camera: Array, weights: Array) -> Alignment:
     # Umeyama 1991 eq. 43: flip the least certain axis when U V^T would be a reflection.
     sign = np.sign(np.linalg.det(left) * np.linalg.det(right))
     R_map_camera = (left * (1.0, 1.0, sign)) @ right
-    T_map_camera = se3.from_rotation_translation(R_map_camera, centroid_map - R_map_camera @ centroid_camera)
     collapsed = any(
         np.sqrt(share @ np.sum(centred**2, axis=1)) <= _MIN_EXTENT * np.max(np.abs(points))
         for centred, points in ((centred_map, points_map), (centred_camera, points_camera))
     )
-    if collapsed or not singular[0] > 0.0:
+    degenerate = collapsed or not singular[0] > 0.0
+    scale = 1.0
+    if with_scale and not degenerate:
+        # Umeyama 1991 eq. 42; the denominator is the weighted variance of the camera cloud.
+        scale = float(singular @ (1.0, 1.0, sign) / (share @ np.sum(centred_camera**2, axis=1)))
+    T_map_camera = se3.from_rotation_translation(R_map_camera, centroid_map - scale * R_map_camera @ centroid_camera)
+    if degenerate:
         return Alignment(T_map_camera=T_map_camera, conditioning=0.0)
     ratio = (singular[1] + sign * singular[2]) / (singular[0] + singular[1])
-    return Alignment(T_map_camera=T_map_camera, conditioning=float(max(ratio, 0.0)))
+    return Alignment(T_map_camera=T_map_camera, conditioning=float(max(ratio, 0.0)), scale=scale)
 
 
 def _shares(points_map: Array, points_camera: Array, weights: Array) -> Array:

@@ -115,6 +115,40 @@ def test_conditioning_depends_on_neither_scale_nor_frame(scale: float, T_map_cam
     assert conditioning(moved, scale * CLOUD, np.full(5, scale)) == pytest.approx(expected, rel=1e-6)
 
 
+@given(st.floats(1e-3, 1e3), transforms, st.integers(0, 2**32 - 1))
+def test_exact_clouds_give_the_exact_scale(scale: float, T_map_camera: np.ndarray, seed: int) -> None:
+    weights = np.random.default_rng(seed).uniform(0.1, 1.0, len(CLOUD))
+    points_map = se3.transform_points(T_map_camera, scale * CLOUD)
+    found = align(points_map, CLOUD, weights, with_scale=True)
+    assert found.scale == pytest.approx(scale, rel=1e-9)
+    assert_allclose(found.T_map_camera, T_map_camera, atol=1e-8)
+    assert align(points_map, CLOUD, weights).scale == 1.0
+
+
+def test_no_other_scale_fits_noisy_clouds_better() -> None:
+    rng = np.random.default_rng(3)
+    points_map = se3.transform_points(T_MAP_CAMERA, 2.5 * CLOUD) + rng.normal(scale=0.3, size=CLOUD.shape)
+    weights = rng.uniform(0.1, 2.0, len(CLOUD))
+    found = align(points_map, CLOUD, weights, with_scale=True)
+
+    def cost(scale: float) -> float:
+        T = align(points_map, scale * CLOUD, weights).T_map_camera
+        return float(weights @ np.sum((points_map - se3.transform_points(T, scale * CLOUD)) ** 2, axis=1))
+
+    assert cost(found.scale) < min(cost(found.scale * 1.001), cost(found.scale / 1.001))
+
+
+def test_a_mirrored_cloud_has_the_scale_of_its_best_rotation() -> None:
+    # Umeyama 1991 eq. 42 with S = diag(1, 1, -1): (4 + 4 - 1) / (4 + 4 + 1) of the variances along the axes.
+    cloud = np.vstack([np.eye(3), -np.eye(3)]) * (2.0, 2.0, 1.0)
+    assert align(cloud * (1.0, 1.0, -1.0), cloud, np.ones(6), with_scale=True).scale == pytest.approx(7.0 / 9.0)
+
+
+def test_a_collapsed_cloud_has_no_scale() -> None:
+    found = align(CLOUD, np.full((5, 3), 0.1), np.ones(5), with_scale=True)
+    assert (found.scale, found.conditioning) == (1.0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("points_map", "weights", "message"),
     [
