@@ -55,7 +55,7 @@ setup(
             f"tensorrt-rtx-cu13-{part}; platform_machine == 'x86_64' and sys_platform == 'linux'"
             for part in ("bindings", "libs")
         ],
-        "test": ["colcon-common-extensions", "colcon-ros", "hypothesis", "pytest", "pytest-timeout"],
+        "test": ["colcon-common-extensions", "colcon-ros", "evo>=1.38", "hypothesis", "pytest", "pytest-timeout"],
         "lint": ["mypy", "ruff", "types-PyYAML"],
     },
     entry_points={
