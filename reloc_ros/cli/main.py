@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from reloc_ros import __version__
-from reloc_ros.cli import bench, dataset, demo, evaluate, export, inspect, play, train
+from reloc_ros.cli import bench, dataset, demo, evaluate, export, inspect, play, train, trajectory
 from reloc_ros.errors import RelocError
 
 # Each module has `add_arguments(parser)` and `run(args) -> int` and imports what is slow inside `run`; the first line
@@ -21,6 +21,7 @@ COMMANDS: dict[str, ModuleType] = {
     "export": export,
     "evaluate": evaluate,
     "bench": bench,
+    "trajectory": trajectory,
     "inspect": inspect,
     "play": play,
 }

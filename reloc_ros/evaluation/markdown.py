@@ -26,7 +26,7 @@ def as_markdown(report: dict[str, Any], results: Sequence[FrameResult]) -> str:
         "## Accuracy",
         _accuracy(report, unit),
         "## Rejected frames",
-        _table(("reason", "frames"), report["rejected_by_reason"].items()) if report["rejected_by_reason"] else "None.",
+        table(("reason", "frames"), report["rejected_by_reason"].items()) if report["rejected_by_reason"] else "None.",
         "## Latency",
         _latency(report),
         "## Does the covariance tell the truth?",
@@ -57,14 +57,14 @@ def _subject(report: dict[str, Any]) -> str:
 
 
 def _accuracy(report: dict[str, Any], unit: str) -> str:
-    errors = _table(
+    errors = table(
         ("", f"translation [{unit}]", "rotation [deg]"),
         [
             (name, _number(report[f"{key}_translation_error_m"]), _number(report[f"{key}_rotation_error_deg"]))
             for name, key in (("median", "median"), ("90 % of frames", "p90"))
         ],
     )
-    recall = _table(
+    recall = table(
         ("within", "of all frames"),
         [
             (name.replace("_", " / ").replace("deg", " deg"), f"{100 * value:.1f} %")
@@ -78,11 +78,11 @@ def _accuracy(report: dict[str, Any], unit: str) -> str:
 
 def _latency(report: dict[str, Any]) -> str:
     rows = {"whole call": report["latency_ms"], **report["latency_ms_by_stage"]}
-    table = _table(
+    percentile_table = table(
         ("stage", "p50 [ms]", "p90 [ms]", "p99 [ms]"),
         [(stage, *(f"{value:.2f}" for value in percentiles.values())) for stage, percentiles in rows.items()],
     )
-    return f"One frame at a time, after one warm-up call, without reading the image from disk.\n\n{table}"
+    return f"One frame at a time, after one warm-up call, without reading the image from disk.\n\n{percentile_table}"
 
 
 def _calibration(report: dict[str, Any]) -> str:
@@ -91,7 +91,7 @@ def _calibration(report: dict[str, Any]) -> str:
         return "No accepted frames."
     rows = [(f"inside the {level} % ellipsoid", f"{100 * share:.0f} %") for level, share in found["coverage"].items()]
     rows.append(("median squared normalised error (5.35 when calibrated)", f"{found['nees_median']:.2f}"))
-    return _table(("accepted frames", ""), rows)
+    return table(("accepted frames", ""), rows)
 
 
 def _worst(results: Sequence[FrameResult], unit: str) -> str:
@@ -99,7 +99,7 @@ def _worst(results: Sequence[FrameResult], unit: str) -> str:
     worst = sorted(accepted, key=lambda result: result.translation_error_m, reverse=True)[:_WORST_SHOWN]
     if not worst:
         return "No accepted frames."
-    return _table(
+    return table(
         ("image", f"translation [{unit}]", "rotation [deg]"),
         [(result.name, _number(result.translation_error_m), _number(result.rotation_error_deg)) for result in worst],
     )
@@ -109,6 +109,7 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else "infinite"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
