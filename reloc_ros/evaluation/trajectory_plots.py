@@ -76,4 +76,5 @@ def _plot_errors(axes: Axes, over: Array, errors: Errors, values: Array, label: 
     axes.set_ylim(bottom=0.0)
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper right")
+    # Above the axes, where it hides no peak.
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, borderaxespad=0.2)
