@@ -1,4 +1,4 @@
-"""Make data sets: `synthesize` renders a world from all over its free floor, `convert` writes any data set as a bag."""
+"""Make and examine data sets: render a world, write any set as a bag, check poses against images."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from reloc_ros.cli import dataset_check
 
 if TYPE_CHECKING:
     from reloc_ros.cameras.camera import Camera
@@ -37,10 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--rate", type=_rate, metavar="HZ", help="space the images evenly (default: their own stamps)")
     convert.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: mcap")
     convert.add_argument("--max-frames", type=_positive, metavar="N", help="only the first N images")
+    dataset_check.add_arguments(actions.add_parser("check", help="find poses, axes and focal lengths that are wrong"))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the data set and tell how to go on with it."""
+    """Do what the action says and return its exit code."""
     return _ACTIONS[args.action](args)
 
 
@@ -123,4 +126,4 @@ def _rate(text: str) -> float:
     return value
 
 
-_ACTIONS = {"synthesize": _synthesize, "convert": _convert}
+_ACTIONS = {"synthesize": _synthesize, "convert": _convert, "check": dataset_check.run}

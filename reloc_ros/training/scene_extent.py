@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from reloc_ros.datasets.sift import detect, match
+from reloc_ros.geometry.two_views import cross_rays
 from reloc_ros.training.image_store import ImageStore
 from reloc_ros.types import Array
 
@@ -65,35 +66,13 @@ def _pairs(T_map_camera: Array) -> list[tuple[int, int]]:
 
 def _triangulate(store: ImageStore, first: int, second: int) -> tuple[Array, Array]:
     """Return (P, 3) points in the map and (P,) ranges from the first camera of matches between two images."""
-    pixels_first, pixels_second = _match(store.images[first], store.images[second])
-    if not len(pixels_first):
-        return np.zeros((0, 3)), np.zeros(0)
-    origins, directions = [], []
-    for index, pixels in ((first, pixels_first), (second, pixels_second)):
-        T_map_camera = store.T_map_camera[index]
-        origins.append(T_map_camera[:3, 3])
-        directions.append(store.cameras[index].rays(pixels) @ T_map_camera[:3, :3].T)
-    baseline = origins[1] - origins[0]
-    cosine = np.einsum("ni,ni->n", *directions)
-    usable = np.arccos(np.clip(cosine, -1, 1)) > _MIN_PARALLAX_RAD
-    denominator = np.where(usable, 1 - cosine**2, 1.0)
-    along_first, along_second = directions[0] @ baseline, directions[1] @ baseline
-    range_first = (along_first - cosine * along_second) / denominator
-    range_second = (cosine * along_first - along_second) / denominator
-    nearest_first = origins[0] + range_first[:, None] * directions[0]
-    nearest_second = origins[1] + range_second[:, None] * directions[1]
-    gap = np.linalg.norm(nearest_first - nearest_second, axis=1)
-    good = usable & (range_first > 0) & (range_second > 0) & (gap < _MAX_GAP_RAD * range_first)
-    return (nearest_first[good] + nearest_second[good]) / 2, range_first[good]
-
-
-def _match(first: np.ndarray, second: np.ndarray) -> tuple[Array, Array]:
-    sift = cv2.SIFT_create(nfeatures=_FEATURES)
-    described = [sift.detectAndCompute(np.ascontiguousarray(image), None) for image in (first, second)]
-    if any(descriptors is None or len(descriptors) < 2 for _, descriptors in described):
-        return np.zeros((0, 2)), np.zeros((0, 2))
-    matches = cv2.BFMatcher(cv2.NORM_L2).knnMatch(described[0][1], described[1][1], k=2)
-    kept = [best for best, other in matches if best.distance < _RATIO * other.distance]
-    first_px = np.array([described[0][0][match.queryIdx].pt for match in kept], np.float64).reshape(-1, 2)
-    second_px = np.array([described[1][0][match.trainIdx].pt for match in kept], np.float64).reshape(-1, 2)
-    return first_px, second_px
+    pixels = match(detect(store.images[first], _FEATURES), detect(store.images[second], _FEATURES), _RATIO)
+    rays = [
+        store.cameras[index].rays(seen) @ store.T_map_camera[index][:3, :3].T
+        for index, seen in zip((first, second), pixels, strict=True)
+    ]
+    crossing = cross_rays(store.T_map_camera[first][:3, 3], rays[0], store.T_map_camera[second][:3, 3], rays[1])
+    in_front = (crossing.range_first > 0) & (crossing.range_second > 0)
+    near = crossing.gap < _MAX_GAP_RAD * crossing.range_first
+    good = (crossing.parallax_rad > _MIN_PARALLAX_RAD) & in_front & near
+    return crossing.points[good], crossing.range_first[good]
