@@ -1,4 +1,4 @@
-"""Make and examine data sets: render a world, write any set as a bag, check poses against images."""
+"""Make and examine data sets: render a world, write any set as a bag, check poses against images, draw."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reloc_ros.cli import dataset_check
+from reloc_ros.cli import dataset_check, dataset_show
 
 if TYPE_CHECKING:
     from reloc_ros.cameras.camera import Camera
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: mcap")
     convert.add_argument("--max-frames", type=_positive, metavar="N", help="only the first N images")
     dataset_check.add_arguments(actions.add_parser("check", help="find poses, axes and focal lengths that are wrong"))
+    dataset_show.add_arguments(actions.add_parser("show", help="draw images, cameras and coverage"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -126,4 +127,4 @@ def _rate(text: str) -> float:
     return value
 
 
-_ACTIONS = {"synthesize": _synthesize, "convert": _convert, "check": dataset_check.run}
+_ACTIONS = {"synthesize": _synthesize, "convert": _convert, "check": dataset_check.run, "show": dataset_show.run}
