@@ -54,6 +54,11 @@ def painted(camera: Camera, T_map_camera: Array) -> Image:
 def walk(camera: Camera, step_m: float = 0.05) -> PosedImages:
     """Return eight images of a camera that moves to the side and forward while it turns a little."""
     poses = [box_room.pose(step_m * i - 0.4, 1.2 * step_m * i - 0.3, 0.4 * step_m * i, 0.04 * i) for i in range(8)]
+    return drawn(camera, poses)
+
+
+def drawn(camera: Camera, poses: list[Array]) -> PosedImages:
+    """Return what a camera sees from these poses in the painted room, in time order."""
     images = []
     for index, T_map_camera in enumerate(poses):
         picture = painted(camera, T_map_camera)
@@ -125,6 +130,15 @@ def test_two_mistakes_at_once(room: PosedImages) -> None:
     first, second = check_poses(with_mistake(room, se3.inverse, 1.2)).findings
     assert first.startswith("poses look inverted (map")
     assert second.startswith("focal length looks 0.8")
+
+
+def test_a_straight_way_is_inverted_though_every_epipolar_line_is_right() -> None:
+    # Without turns, and with the camera's axes those of the map, inverting turns the way round and nothing else.
+    poses = [se3.from_rotation_translation(np.eye(3), [0.06 * i - 0.3, 0.02 * i, 0.04 * i]) for i in range(8)]
+    straight = drawn(box_room.pinhole(240, 180), poses)
+    assert check_poses(straight).findings == ()
+    (found,) = check_poses(with_mistake(straight, se3.inverse)).findings
+    assert found.startswith("poses look inverted (map")
 
 
 def test_poses_of_other_images_fit_nothing(room: PosedImages) -> None:
