@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# What `evo_rpe` takes when it is not told.
-_DELTA, _DELTA_UNIT = 1.0, "f"
+if TYPE_CHECKING:
+    from reloc_ros.evaluation.trajectory import Delta
+
+# What published figures use: 10 m on the drives of KITTI, consecutive frames elsewhere.
+_DELTAS = {"kitti": (10.0, "m"), "tum": (1.0, "f"), "euroc": (1.0, "f")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         required=True,
-        choices=("tum", "kitti", "euroc"),
+        choices=tuple(_DELTAS),
         help="of both files; with euroc the estimate may also be a TUM file",
     )
     parser.add_argument(
@@ -29,15 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delta",
         type=float,
-        default=_DELTA,
         metavar="D",
-        help=f"how far apart the two poses of a relative error are (default: {_DELTA:g}, as evo)",
+        help="how far apart the two poses of a relative error are (default: 10 m for kitti, 1 frame otherwise)",
     )
     parser.add_argument(
         "--delta-unit",
         choices=("f", "m"),
-        default=_DELTA_UNIT,
-        help=f"frames or metres travelled (default: {_DELTA_UNIT}, as evo)",
+        help="frames or metres travelled (default: f where --delta is given)",
     )
     parser.add_argument(
         "--from-first-pose",
@@ -49,7 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, write the report and print the main figures."""
-    from reloc_ros.evaluation.trajectory import Delta
     from reloc_ros.evaluation.trajectory_report import Task, write_trajectory_report
 
     task = Task(
@@ -57,10 +57,20 @@ def run(args: argparse.Namespace) -> int:
         reference=args.reference,
         file_format=args.format,
         alignment=args.align,
-        delta=Delta(size=args.delta, unit=args.delta_unit, from_first_pose=args.from_first_pose),
+        delta=_delta(args),
     )
     _print_summary(write_trajectory_report(args.report, task), args.report)
     return 0
+
+
+def _delta(args: argparse.Namespace) -> Delta:
+    from reloc_ros.evaluation.trajectory import Delta
+
+    if args.delta is None and args.delta_unit is None:
+        size, unit = _DELTAS[args.format]
+    else:
+        size, unit = 1.0 if args.delta is None else args.delta, args.delta_unit or "f"
+    return Delta(size=size, unit=unit, from_first_pose=args.from_first_pose)
 
 
 def _print_summary(report: dict[str, Any], folder: Path) -> None:
