@@ -24,10 +24,13 @@ _RAYLEIGH_MEDIAN = float(np.sqrt(2 * np.log(2)))
 _KERNEL_SHARES = (0.125, 0.25, 0.5, 1.0)
 _RANGES_PER_ANGLE = (1.5, 3.0, 6.0, 12.0, 24.0)
 _TUNING_IMAGES = 64
-# A pose three times less certain, or with a third of the support, of what held-out images of the place gave was hardly
-# taken there.
-_GATE_FACTOR = 3.0
+# Gates cut where held-out images of the place end: the least certain twentieth, and the hundredth with the least support.
+# In the demo's apartment looser ones let black images pass.
+_CERTAIN_PERCENTILE = 95
+_SUPPORTED_PERCENTILE = 1
 _LARGEST_MIN_INLIER_RATIO = 0.3
+# Degenerate clouds are far below anything held out, not a little.
+_CONDITIONING_MARGIN = 9.0
 # A camera may leave the box of training positions by this share of its diagonal.
 _BOUNDS_MARGIN = 0.25
 
@@ -76,13 +79,13 @@ def fit_serving(
     covariances = np.array([solution.covariance * covariance_scale for solution in solved]).reshape(-1, 6, 6)
     ratios = [solution.evidence["inlier_ratio"] for solution in solved] or [0.0]
     conditionings = [solution.evidence["conditioning"] for solution in solved] or [0.0]
-    settings["min_inlier_ratio"] = min(float(np.percentile(ratios, 1)) / _GATE_FACTOR, _LARGEST_MIN_INLIER_RATIO)
-    settings["min_conditioning"] = float(np.min(conditionings)) / _GATE_FACTOR**2
+    settings["min_inlier_ratio"] = min(float(np.percentile(ratios, _SUPPORTED_PERCENTILE)), _LARGEST_MIN_INLIER_RATIO)
+    settings["min_conditioning"] = float(np.min(conditionings)) / _CONDITIONING_MARGIN
     fitted = {
         "solve": settings,
         "gate": {
-            "max_position_std_m": _GATE_FACTOR * _usual_std(covariances[:, :3, :3]),
-            "max_rotation_std_rad": _GATE_FACTOR * _usual_std(covariances[:, 3:, 3:]),
+            "max_position_std_m": _usual_std(covariances[:, :3, :3]),
+            "max_rotation_std_rad": _usual_std(covariances[:, 3:, 3:]),
         },
         "covariance_scale": covariance_scale,
         "metrics": {"part": "val", "frames": len(store), **validation.summary()},
@@ -166,4 +169,4 @@ def _usual_std(covariances: Array) -> float:
     """Return the 95th percentile of the largest standard deviation of (M, 3, 3) covariances; infinite for none."""
     if not len(covariances):
         return float("inf")
-    return float(np.percentile(np.sqrt(np.linalg.eigvalsh(covariances)[:, -1]), 95))
+    return float(np.percentile(np.sqrt(np.linalg.eigvalsh(covariances)[:, -1]), _CERTAIN_PERCENTILE))
