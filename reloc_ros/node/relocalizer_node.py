@@ -17,6 +17,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -201,6 +202,11 @@ def main(args: Sequence[str] | None = None, open_model: OpenModel = open_model) 
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0  # the way every ROS node ends
+    except RCLError:
+        # An interrupt can end the context between two steps of the executor, which then finds it invalid.
+        if rclpy.ok():
+            raise
+        return 0
     finally:
         # Launch and the terminal both interrupt; the second time must not cut the clean-up short.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
