@@ -46,13 +46,18 @@ class Camera(Protocol):
         """Return the plain description that `camera_from_dict` reads back."""
 
 
-def ray_grid(camera: Camera, rows: int, columns: int) -> Array:
-    """Return (rows * columns, 3) unit rays through the centres of a grid of equal cells, row by row.
+def cell_centres(height: int, width: int, rows: int, columns: int) -> Array:
+    """Return (rows * columns, 2) pixels (u, v) of the centres of a grid of equal cells, row by row.
 
     Cell (i, j) covers a (height / rows, width / columns) block of pixels; its centre is
     u = (j + 0.5) * width / columns - 0.5.
     """
-    u = (np.arange(columns) + 0.5) * camera.width / columns - 0.5
-    v = (np.arange(rows) + 0.5) * camera.height / rows - 0.5
+    u = (np.arange(columns) + 0.5) * width / columns - 0.5
+    v = (np.arange(rows) + 0.5) * height / rows - 0.5
     grid_u, grid_v = np.meshgrid(u, v)
-    return camera.rays(np.stack([grid_u.ravel(), grid_v.ravel()], axis=1))
+    return np.stack([grid_u.ravel(), grid_v.ravel()], axis=1)
+
+
+def ray_grid(camera: Camera, rows: int, columns: int) -> Array:
+    """Return (rows * columns, 3) unit rays through the centres of a grid of equal cells, row by row."""
+    return camera.rays(cell_centres(camera.height, camera.width, rows, columns))

@@ -56,6 +56,10 @@ class NetworkConfig:
         if self.stride not in STRIDES[:2]:
             raise ConfigError(f"network.stride is {self.stride}; choose one of {STRIDES[:2]}")
 
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Return rows and columns of the output grid for an image of that size, pixels."""
+        return height // self.stride, width // self.stride
+
 
 class ImplicitGeometry(nn.Module):
     """Encoder, top-down neck and per-cell head.
@@ -89,10 +93,6 @@ class ImplicitGeometry(nn.Module):
         self.register_buffer("scale_m", torch.tensor(float(scale_m)))
         self.register_buffer("mean", torch.tensor(_MEAN).reshape(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(_STD).reshape(1, 3, 1, 1))
-
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return rows and columns of the output grid for an image of that size."""
-        return height // self.config.stride, width // self.config.stride
 
     def _with_or_without_context(self, deepest: Tensor) -> Tensor:
         """Return the deepest map with whole images of it zeroed at random, in training only."""

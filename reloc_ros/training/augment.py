@@ -33,12 +33,6 @@ class View:
     inside: np.ndarray
 
 
-def cell_centres(height: int, width: int, rows: int, columns: int) -> Array:
-    """Return (rows * columns, 2) pixels (u, v) of the centres of a grid's cells, row by row."""
-    u, v = np.meshgrid((np.arange(columns) + 0.5) * width / columns, (np.arange(rows) + 0.5) * height / rows)
-    return np.stack([u.ravel(), v.ravel()], axis=1) - 0.5
-
-
 def random_view(
     image: Image, camera: Camera, cells_px: Array, config: AugmentConfig, generator: np.random.Generator
 ) -> View:

@@ -112,7 +112,7 @@ def _read_material(data: Sequence[str], out: Path, config: TrainConfig, world: W
     if world.leads:
         stores(build=True)
     world.wait()
-    grid = (height // config.network.stride, width // config.network.stride)
+    grid = config.network.grid(height, width)
     return Material(**stores(build=False), grid=grid, provenance=_provenance(data, datasets, config))
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from reloc_ros.training.augment import cell_centres, random_view
+from reloc_ros.cameras.camera import cell_centres
+from reloc_ros.training.augment import random_view
 from reloc_ros.training.config import TrainConfig
 from reloc_ros.training.image_store import ImageStore
 

@@ -27,7 +27,7 @@ def test_one_prediction_for_each_cell(stride):
     images = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
     points_map, range_m, weights = network(images)
     cells = (64 // stride) * (96 // stride)
-    assert network.grid(64, 96) == (64 // stride, 96 // stride)
+    assert network.config.grid(64, 96) == (64 // stride, 96 // stride)
     assert (points_map.shape, range_m.shape, weights.shape) == ((2, cells, 3), (2, cells), (2, cells))
     assert points_map.dtype == range_m.dtype == weights.dtype == torch.float32
 

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reloc_ros.training.augment import cell_centres, random_light, random_view
+from reloc_ros.cameras.camera import cell_centres
+from reloc_ros.training.augment import random_light, random_view
 from reloc_ros.training.config import AugmentConfig
 
 CAMERAS = {"pinhole": box_room.pinhole(96, 64), "panorama": box_room.panorama(128, 64)}
