@@ -59,15 +59,8 @@ def from_quat_xyzw(quat_xyzw: ArrayLike) -> Array:
     Raises:
         DegenerateGeometryError: a quaternion is zero or not finite.
     """
-    quaternions = np.asarray(quat_xyzw, dtype=np.float64)
-    norm = np.linalg.norm(quaternions, axis=-1)
-    if not np.all(np.isfinite(norm) & (norm > np.finfo(np.float64).tiny)):
-        raise DegenerateGeometryError(
-            f"quaternion x, y, z, w = {quaternions.tolist()} has no direction: "
-            "its length must be finite and > 0; check the source of this orientation"
-        )
-    matrices = Rotation.from_quat(quaternions.reshape(-1, 4)).as_matrix()
-    return cast(Array, matrices.reshape(*quaternions.shape[:-1], 3, 3))
+    rotations, shape = _rotations_of_quat(quat_xyzw)
+    return cast(Array, rotations.as_matrix().reshape(*shape, 3, 3))
 
 
 def to_quat_xyzw(R: ArrayLike) -> Array:
@@ -78,6 +71,26 @@ def to_quat_xyzw(R: ArrayLike) -> Array:
     """
     rotations, shape = _rotations(R)
     quaternions = rotations.as_quat().reshape(*shape, 4)
+    return cast(Array, np.where(quaternions[..., 3:] < 0.0, -quaternions, quaternions))
+
+
+def log_quat(quat_xyzw: ArrayLike) -> Array:
+    """Return the (..., 3) logarithms of (..., 4) quaternions: *half* the rotation vector, length in [0, pi / 2].
+
+    q and -q have the same logarithm, except at a turn by exactly pi, where both signs of the axis are right. The
+    quaternions need not be normalised.
+
+    Raises:
+        DegenerateGeometryError: a quaternion is zero or not finite.
+    """
+    rotations, shape = _rotations_of_quat(quat_xyzw)
+    return cast(Array, 0.5 * rotations.as_rotvec().reshape(*shape, 3))
+
+
+def exp_log_quat(log_quat: ArrayLike) -> Array:
+    """Return the (..., 4) unit quaternions with w >= 0 of (..., 3) logarithms (half rotation vectors) of any length."""
+    logarithms = np.asarray(log_quat, dtype=np.float64)
+    quaternions = Rotation.from_rotvec(2.0 * logarithms.reshape(-1, 3)).as_quat().reshape(*logarithms.shape[:-1], 4)
     return cast(Array, np.where(quaternions[..., 3:] < 0.0, -quaternions, quaternions))
 
 
@@ -126,3 +139,15 @@ def _rotations(R: ArrayLike) -> tuple[Rotation, tuple[int, ...]]:
             "that an axis convention was mixed up"
         )
     return Rotation.from_matrix(matrices.reshape(-1, 3, 3)), matrices.shape[:-2]
+
+
+def _rotations_of_quat(quat_xyzw: ArrayLike) -> tuple[Rotation, tuple[int, ...]]:
+    """Return the flat scipy rotations and the leading shape of (..., 4) quaternions, checked."""
+    quaternions = np.asarray(quat_xyzw, dtype=np.float64)
+    norm = np.linalg.norm(quaternions, axis=-1)
+    if not np.all(np.isfinite(norm) & (norm > np.finfo(np.float64).tiny)):
+        raise DegenerateGeometryError(
+            f"quaternion x, y, z, w = {quaternions.tolist()} has no direction: "
+            "its length must be finite and > 0; check the source of this orientation"
+        )
+    return Rotation.from_quat(quaternions.reshape(-1, 4)), quaternions.shape[:-1]

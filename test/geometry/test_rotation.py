@@ -94,6 +94,48 @@ def test_every_function_is_vectorised() -> None:
     assert rotation.angle_between_rad(R[0, 0], R[0, 1]).shape == ()
 
 
+def test_logarithm_of_a_quaternion_is_half_the_rotation_vector() -> None:
+    expected = np.array([1.0, 2.0, 4.0]) / np.sqrt(21.0) * np.arctan2(np.sqrt(21.0), 10.0)
+    assert_allclose(rotation.log_quat(QUAT_XYZW), expected, atol=1e-15)
+    assert_allclose(rotation.exp_log_quat(expected), QUAT_XYZW, atol=1e-15)
+    assert_allclose(rotation.exp_log_quat([0.0, 0.25 * np.pi, 0.0]), [0.0, np.sqrt(0.5), 0.0, np.sqrt(0.5)], atol=1e-15)
+
+
+@given(axes, angles, st.floats(0.01, 100.0))
+def test_quaternion_logarithm_is_the_same_in_both_hemispheres_and_at_every_length(
+    axis: tuple[float, float, float], angle: float, length: float
+) -> None:
+    half = rotvec_of(axis, angle / 2)
+    quat_xyzw = rotation.exp_log_quat(half)
+    assert quat_xyzw[3] >= 0.0
+    assert np.linalg.norm(quat_xyzw) == pytest.approx(1.0, abs=1e-14)
+    assert_allclose(rotation.from_quat_xyzw(quat_xyzw), rotation.exp(2 * half), atol=1e-13)
+    for scaled in (length * quat_xyzw, -length * quat_xyzw):
+        found = rotation.log_quat(scaled)
+        # Within rounding of pi the axis and its opposite are the same rotation.
+        if np.pi - angle < 1e-7 and found @ half < 0.0:
+            found = -found
+        assert_allclose(found, half, rtol=1e-9, atol=1e-7 if np.pi - angle < 1e-7 else 1e-13)
+
+
+@given(axes, angles, st.integers(-3, 3))
+def test_a_logarithm_beyond_the_half_turn_is_the_same_rotation(
+    axis: tuple[float, float, float], angle: float, turns: int
+) -> None:
+    half = rotvec_of(axis, angle / 2)
+    beyond = half + np.pi * turns * rotvec_of(axis, 1.0)
+    assert_allclose(
+        rotation.from_quat_xyzw(rotation.exp_log_quat(beyond)),
+        rotation.from_quat_xyzw(rotation.exp_log_quat(half)),
+        atol=1e-12,
+    )
+
+
+def test_quaternion_logarithms_keep_leading_dimensions() -> None:
+    halves = np.random.default_rng(2).uniform(-0.8, 0.8, (2, 5, 3))
+    assert_allclose(rotation.log_quat(rotation.exp_log_quat(halves)), halves, atol=1e-14)
+
+
 def test_skew_is_the_cross_product() -> None:
     a, b = np.array([1.0, 2.0, 4.0]), np.array([-3.0, 5.0, 0.5])
     assert_allclose(rotation.skew(a) @ b, np.cross(a, b))
@@ -132,8 +174,9 @@ def test_mean_of_opposite_rotations_is_refused(weights: list[float] | None) -> N
 
 @pytest.mark.parametrize("bad", [np.zeros(4), np.full(4, np.nan), [np.inf, 0.0, 0.0, 1.0]])
 def test_quaternion_without_direction_is_refused(bad: object) -> None:
-    with pytest.raises(DegenerateGeometryError, match="quaternion"):
-        rotation.from_quat_xyzw(bad)
+    for function in (rotation.from_quat_xyzw, rotation.log_quat):
+        with pytest.raises(DegenerateGeometryError, match="quaternion"):
+            function(bad)
 
 
 @pytest.mark.parametrize("bad", [np.diag([1.0, 1.0, -1.0]), np.zeros((3, 3)), np.full((3, 3), np.nan)])
