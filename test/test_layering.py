@@ -15,15 +15,16 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "reloc_ros"
 
-CORE = {"types", "errors", "geometry", "cameras", "bundle", "inference", "localization"}
+CORE = {"types", "errors", "geometry", "cameras", "bundle", "inference", "localization", "scenes"}
 MAY_IMPORT = {
     "errors": set(),
     "types": {"errors"},
     "geometry": {"types", "errors"},
     "cameras": {"types", "errors", "geometry"},
-    "bundle": {"types", "errors"},
+    "bundle": {"types", "errors", "scenes"},
     "inference": {"types", "errors", "bundle"},
     "localization": CORE,
+    "scenes": {"types", "errors"},
     "datasets": {"types", "errors", "geometry", "cameras"},
     "synthetic": {"types", "errors", "geometry", "cameras", "datasets"},
     "networks": {"types", "errors"},
