@@ -36,6 +36,8 @@ THIRD_PARTY = {
     "onnx": (None, "onnx"),
     "onnxscript": (None, "onnxscript"),
     "torch": (None, "torch"),
+    "h5py": (None, "h5py"),
+    "transformers": (None, "transformers"),
 }
 # Needed without an import in the package: by launch files, and by `reloc play`, which publishes what a bag holds.
 NOT_IMPORTED = {"launch", "launch_ros", "nav_msgs", "rosgraph_msgs", "std_msgs"}
