@@ -22,7 +22,8 @@ _INLIER_DEVIATIONS = 3.0
 _REFITS = 3
 # Sine of the angle between the two rays of a pair, below which they say too little: 3 degrees.
 _SMALLEST_SINE = 0.05
-# Square of about the same angle, of all the directions that agree.
+# Square of about the angle that inliers must spread over for a refit; else the best pair stands, and its few inliers
+# say enough.
 _LEAST_SPREAD = 1e-4
 # Pairs drawn for each hypothesis; those that contradict themselves most are never solved.
 _PAIRS_PER_HYPOTHESIS = 4
@@ -96,11 +97,7 @@ def rotation_from_directions(rays: MapRays, *, hypotheses: int, generator: Gener
         # Wahba's problem (Markley 1988): the rotation nearest to the attitude profile matrix.
         left, singular, right = np.linalg.svd((share @ outer).reshape(3, 3))
         if not singular[1] > _LEAST_SPREAD * singular[0]:
-            raise DegenerateGeometryError(
-                f"the directions that agree do not determine a rotation: singular values {singular.tolist()}, the second "
-                f"must exceed {_LEAST_SPREAD:g} of the first; the deviations are too small for this network, or it does "
-                "not know the place"
-            )
+            break
         best = (left * (1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right)))) @ right
     return best
 
@@ -120,7 +117,9 @@ def centre_from_moments(rays: MapRays, R_map_camera: Array, *, hypotheses: int, 
     # m = c x d gives d x m = (I - d d^T) c: the point nearest to lines is linear in their sums.
     projectors = np.eye(3) - directions[:, :, None] * directions[:, None, :]
     feet_m = np.cross(directions, moments_m)
-    centres_m = _solve(projectors[first] + projectors[second], feet_m[first] + feet_m[second])
+    centres_m = np.linalg.solve(projectors[first] + projectors[second], (feet_m[first] + feet_m[second])[:, :, None])[
+        :, :, 0
+    ]
     squared_moments = np.sum(moments_m**2, axis=1)
     limit = (_INLIER_DEVIATIONS * rays.moment_std_m) ** 2
 
@@ -132,7 +131,11 @@ def centre_from_moments(rays: MapRays, R_map_camera: Array, *, hypotheses: int, 
     best: Array = centres_m[_best(squared_errors(centres_m), weights, limit)]
     for _ in range(_REFITS):
         share = weights * (squared_errors(best) < limit)
-        best = _solve((share @ projectors.reshape(-1, 9)).reshape(3, 3), share @ feet_m)
+        total = (share @ projectors.reshape(-1, 9)).reshape(3, 3)
+        spread = np.linalg.eigvalsh(total)
+        if not spread[0] > _LEAST_SPREAD * spread[2]:
+            break
+        best = np.linalg.solve(total, share @ feet_m)
     return best
 
 
@@ -175,13 +178,3 @@ def _frames(a: Array, b: Array) -> Array:
 def _best(squared: Array, weights: Array, limit: float) -> int:
     """Return the row of (H, N) squared errors with the most weight below the limit, the more so the further below."""
     return int(np.argmax(np.maximum(1.0 - squared / limit, 0.0) @ weights))
-
-
-def _solve(matrices: Array, vectors: Array) -> Array:
-    try:
-        return np.asarray(np.linalg.solve(matrices, vectors[..., None])[..., 0])
-    except np.linalg.LinAlgError as error:
-        raise DegenerateGeometryError(
-            "the moments that agree do not determine a centre: they lie on fewer than two rays; the deviations are too "
-            "small for this network, or it does not know the place"
-        ) from error

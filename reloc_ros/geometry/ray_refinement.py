@@ -79,6 +79,11 @@ class MapRays:
             share = weights / weights.max()
             object.__setattr__(self, name, share / share.mean())
 
+    @property
+    def count(self) -> int:
+        """Number of rays, and the sum of either kind of weights."""
+        return len(self.rays_camera)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RefinedPose:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reloc_ros.errors import BundleError
-from reloc_ros.localization.solve import points
+from reloc_ros.localization.solve import points, rays, regression
 from reloc_ros.localization.solve.solution import Failure, Solution, Solver
 
 __all__ = ["SOLVERS", "Failure", "Solution", "Solver", "create_solver"]
@@ -14,6 +14,8 @@ __all__ = ["SOLVERS", "Failure", "Solution", "Solver", "create_solver"]
 # Each takes the manifest's `solve` and raises BundleError where it cannot work with it.
 SOLVERS: dict[str, Callable[[dict[str, Any]], Solver]] = {
     "points": points.create,
+    "rays": rays.create,
+    "regression": regression.create,
 }
 
 
