@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from reloc_ros import __version__
-from reloc_ros.cli import bench, dataset, demo, evaluate, export, inspect, play, train, trajectory
+from reloc_ros.cli import bench, dataset, demo, describe, evaluate, export, inspect, play, train, trajectory
 from reloc_ros.errors import RelocError
 
 # Each module has `add_arguments(parser)` and `run(args) -> int` and imports what is slow inside `run`; the first line
@@ -17,6 +17,7 @@ from reloc_ros.errors import RelocError
 COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
     "dataset": dataset,
+    "describe": describe,
     "train": train,
     "export": export,
     "evaluate": evaluate,

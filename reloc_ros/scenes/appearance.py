@@ -1,7 +1,7 @@
 """Naming parts of an image by colour and texture: the describer for places without a language model.
 
-An image is cut into square cells; each gets a colour name (mean in CIELAB) and a texture word (spread of the
-lightness). Regions of one name, such as "smooth white", play the part that objects play for a language model.
+An image is cut into square cells; each gets a colour name (median in CIELAB) and a texture word (median slope of the
+lightness): medians, so that a cell on an edge between two plain surfaces takes after one of them. Regions of one name, such as "textured brown", play the part that objects play for a language model.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from reloc_ros.types import Image
 
 CELL_PX = 8
 LONG_SIDE_CELLS = 24
-TEXTURED_FROM = 5.0  # standard deviation of the lightness 0..100 within a cell
+TEXTURED_FROM = 3.0  # slope of the lightness 0..100, per pixel of a cell
 _LARGE_SHARE, _SMALL_SHARE = 0.12, 0.04  # of the image
 
-NAMES = tuple(f"{texture} {colour}" for colour in COLOURS for texture in ("smooth", "textured"))
+_TEXTURED = "textured "
+NAMES = tuple(f"{texture}{colour}" for colour in COLOURS for texture in ("", _TEXTURED))
 """Every name that `name_cells` can give."""
 
 
@@ -32,9 +33,11 @@ def name_cells(image: Image) -> NDArray[np.int64]:
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
     small = cv2.resize(image, (columns * CELL_PX, rows * CELL_PX), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-    cells = lab.reshape(rows, CELL_PX, columns, CELL_PX, 3).swapaxes(1, 2)
-    colours = colour_indices(cells.mean(axis=(2, 3)))
-    textured = cells[..., 0].std(axis=(2, 3)) >= TEXTURED_FROM
+    slope = np.hypot(*np.gradient(lab[..., 0]))
+    seen = np.dstack([lab, slope]).reshape(rows, CELL_PX, columns, CELL_PX, 4)
+    cells = np.median(seen, axis=(1, 3))
+    colours = colour_indices(cells[..., :3])
+    textured = cells[..., 3] >= TEXTURED_FROM
     return np.asarray(2 * colours + textured, dtype=np.int64)
 
 
@@ -46,5 +49,5 @@ def spoken(region: SceneObject) -> SceneObject:
 
 
 def colour_of(name: str) -> str:
-    """Return the colour in one of NAMES without its shade, for keeping a description varied."""
-    return name.rsplit(" ", maxsplit=1)[-1]
+    """Return the colour in one of NAMES, for keeping a description varied."""
+    return name.removeprefix(_TEXTURED)

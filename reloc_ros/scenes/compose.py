@@ -47,19 +47,18 @@ def compose(
     )
 
 
-def choose(objects: Sequence[SceneObject], kind_of: Callable[[str], str], *, most_of_a_kind: int) -> list[SceneObject]:
+def choose(objects: Sequence[SceneObject], kind_of: Callable[[str], str]) -> list[SceneObject]:
     """Return the 3-5 objects that a sentence should name, best first; fewer where there are no more.
 
     Args:
         objects: best first.
-        kind_of: what makes two names much the same, for variety.
-        most_of_a_kind: objects of one kind.
+        kind_of: what makes two names much the same: one of each kind is chosen.
     """
     chosen: list[SceneObject] = []
     for one in objects:
-        alike = sum(kind_of(other.name) == kind_of(one.name) for other in chosen)
+        another = all(kind_of(other.name) != kind_of(one.name) for other in chosen)
         worth = len(chosen) < LEAST_OBJECTS or one.score >= TELLING * objects[0].score
-        if alike < most_of_a_kind and worth and len(chosen) < MOST_OBJECTS:
+        if another and worth and len(chosen) < MOST_OBJECTS:
             chosen.append(one)
     return chosen
 

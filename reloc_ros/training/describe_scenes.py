@@ -25,7 +25,6 @@ from reloc_ros.types import Image
 IMAGES_OF_A_SCENE = 24
 BATCH = 8
 CLIP_INPUT_PX = 224
-_COLOURS_OF_A_KIND = 2
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,7 +34,6 @@ Seen = list[dict[str, Sighting]]
 class ImageTower(Protocol):
     """What is needed of CLIP's image tower."""
 
-    patch_px: int
     channels: int
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
@@ -54,11 +52,19 @@ class TextTower(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """Both towers of one checkpoint, and how long a sentence is to it."""
+    """Both towers of one checkpoint.
+
+    Args:
+        image: tower for square images.
+        text: tower for sentences, with as many features.
+        count_tokens: how long a sentence is to the text tower.
+        side_px: of the images that the image tower takes.
+    """
 
     image: ImageTower
     text: TextTower
     count_tokens: TokenCounter = count_words
+    side_px: int = CLIP_INPUT_PX
 
 
 def describe_scenes(
@@ -91,10 +97,7 @@ def describe_scenes(
     descriptions, notes = [], {}
     for name, found in zip(scenes, objects, strict=True):
         sideways = scenes[name][0].camera.model != "equirectangular"
-        if clip is None:
-            chosen = choose(found, appearance.colour_of, most_of_a_kind=_COLOURS_OF_A_KIND)
-        else:
-            chosen = choose(found, str, most_of_a_kind=1)
+        chosen = choose(found, appearance.colour_of if clip is None else str)
         # Relations are judged under the names that images carry and said under those that sentences use.
         related = [relation_between(seen[name], one.name, chosen[0].name, sideways=sideways) for one in chosen[1:]]
         named = chosen if clip is not None else [appearance.spoken(one) for one in chosen]
@@ -151,7 +154,7 @@ class _PatchNamer:
         self._image = clip.image
         self._objects = _features_of((*OBJECTS, *MOVABLE), clip)
         self._scenes = _features_of(SCENE_LABELS, clip)
-        self._side_px = max(1, round(CLIP_INPUT_PX / clip.image.patch_px)) * clip.image.patch_px
+        self._side_px = clip.side_px
 
     def name(self, images: Sequence[Image]) -> tuple[str, list[NDArray[np.int64]]]:
         """Return the kind of place, and for each image (rows, columns) indices into OBJECTS, -1 for movable things."""
