@@ -1,0 +1,141 @@
+"""What decides between trust and silence. Every default says what chose it; units stand in the names."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from scipy.stats import chi2
+
+from reloc_ros.errors import ConfigError
+from reloc_ros.localization import planar as planar_mode
+
+_POSE_FREEDOMS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoverySettings:
+    """Limits of the recovery state machine. "Simulation" below is `reloc_ros.evaluation.recovery_simulation`.
+
+    Views (what counts as independent evidence):
+        view_travel_m, view_turn_rad: a fix is wholly new evidence once the robot has moved or turned this far since
+            the last; wrong fixes of real networks last for about as long as the same things fill the image.
+        view_s: time alone after which a fix counts as new evidence. Infinite with odometry: a standing robot repeats
+            its mistake for ever. Finite without odometry, where motion cannot be measured.
+        static_view_s: time after which a repeated view may correct the *trusted* pose by a full fix again.
+
+    Agreement:
+        gate_probability: chi-square level below which two poses agree. The trade-off curve of the simulation is flat
+            from 0.99 to 0.9999: heavy tails are cut off below, and the caps bound what lies above.
+        max_correction_m, max_correction_rad: cap on the same, whatever the covariances claim: half to all of what
+            counts as a false fix (0.5 m, 10 deg), so that one wrong fix cannot move a right pose there.
+
+    Trust:
+        votes_to_accept: views that must agree, when nothing was known before.
+        votes_to_switch: views that must agree on another place when nobody told that the robot was moved: twice as
+            many, because continuity speaks against it (identical rooms).
+        votes_with_prior: views that must agree with a prior (`initialpose`, saved pose).
+        min_share: of all votes since the hypothesis was born: N of M.
+        max_rival_share: votes of the second best hypothesis over those of the best. Above, two places look alike.
+        max_position_std_m, max_rotation_std_rad: a pose less certain than this is not published.
+        memory_votes, memory_s: older votes are forgotten.
+
+    Loss:
+        votes_to_doubt: views that agree on another place, and outvote ours since then, end trust (kidnap).
+        degraded_after_s: without an agreeing fix: TRACKING -> DEGRADED (poses stop, `map -> odom` goes on).
+        fixes_to_return: agreeing fixes in a row: DEGRADED -> TRACKING.
+        lost_after_s, lost_after_m, lost_position_std_m, lost_rotation_std_rad: dead reckoning ends: -> LOST. The stds
+            keep what is broadcast below the limit of a false fix at two sigma.
+        max_speed_m_s, max_turn_rate_rad_s: faster odometry is a jump; three times a fast indoor robot.
+        clock_tolerance_s: a stamp further back than this is a clock that jumped; less is an image out of order.
+
+    A robot that cannot move:
+        trust_standing: off by default. A model of which 6 % of the fixes are wrong is wrong at 6 % of the places
+            where a robot can stand, and no waiting shows it: views from one place are one vote.
+            With it on, trust is given after `standing_s` and `standing_fixes`, when `standing_share` of them agree
+            and the pose is twice as certain as otherwise asked for.
+
+    Mode:
+        planar: x, y, yaw of a robot on the floor z = 0, see `planar`; else all six.
+    """
+
+    view_travel_m: float = 0.3
+    view_turn_rad: float = math.radians(25.0)
+    view_s: float = math.inf
+    static_view_s: float = 10.0
+
+    gate_probability: float = 0.999
+    max_correction_m: float = 0.5
+    max_correction_rad: float = math.radians(10.0)
+
+    votes_to_accept: float = 5.0
+    votes_to_switch: float = 10.0
+    votes_with_prior: float = 2.0
+    min_share: float = 0.6
+    max_rival_share: float = 0.25
+    max_position_std_m: float = 0.2
+    max_rotation_std_rad: float = math.radians(4.0)
+    memory_votes: float = 20.0
+    memory_s: float = 60.0
+
+    votes_to_doubt: float = 3.0
+    degraded_after_s: float = 2.0
+    fixes_to_return: int = 3
+    lost_after_s: float = 30.0
+    lost_after_m: float = 15.0
+    lost_position_std_m: float = 0.25
+    lost_rotation_std_rad: float = math.radians(5.0)
+    max_speed_m_s: float = 3.0
+    max_turn_rate_rad_s: float = 6.0
+    clock_tolerance_s: float = 1.0
+
+    trust_standing: bool = False
+    standing_s: float = 20.0
+    standing_fixes: int = 40
+    standing_share: float = 0.95
+
+    planar: bool = False
+
+    def __post_init__(self) -> None:
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            _require(value >= 0 if isinstance(value, bool) else value > 0, entry.name, value, "greater than 0")
+        for name in ("gate_probability", "min_share", "max_rival_share", "standing_share"):
+            _require(getattr(self, name) <= 1.0, name, getattr(self, name), "at most 1")
+        _require(self.gate_probability < 1.0, "gate_probability", self.gate_probability, "below 1")
+        ladder = ("votes_with_prior", "votes_to_accept", "votes_to_switch", "memory_votes")
+        for low, high in pairwise(ladder):
+            _require(getattr(self, low) <= getattr(self, high), low, getattr(self, low), f"at most {high}")
+        _require(self.degraded_after_s < self.lost_after_s, "degraded_after_s", self.degraded_after_s, "< lost_after_s")
+
+    @classmethod
+    def hand_held(cls) -> RecoverySettings:
+        """Return settings for a camera without odometry, to go with `OdometryNoise.hand_held()`.
+
+        People move cameras, so each second counts as a view; between two fixes the camera may be a stride away.
+        """
+        return cls(
+            view_s=1.0,
+            static_view_s=0.5,
+            max_correction_m=1.5,
+            max_correction_rad=math.radians(60.0),
+            lost_after_s=5.0,
+            lost_position_std_m=2.0,
+            lost_rotation_std_rad=2.0,
+        )
+
+    @property
+    def freedoms(self) -> int:
+        """Of a pose: 6, or 3 in planar mode."""
+        return planar_mode.FREEDOMS if self.planar else _POSE_FREEDOMS
+
+    def chi2_limit(self, freedoms: int) -> float:
+        """Return the squared Mahalanobis distance up to which poses agree."""
+        return float(chi2.ppf(self.gate_probability, freedoms))
+
+
+def _require(good: bool, name: str, value: object, limit: str) -> None:  # noqa: FBT001
+    if not good:
+        raise ConfigError(f"recovery setting {name} is {value}, expected {limit}; correct the parameter")
