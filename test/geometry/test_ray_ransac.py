@@ -111,6 +111,39 @@ def test_half_of_wrong_rays_does_not_move_the_pose(camera, seed, share):
     assert found.moment_inliers.mean() == pytest.approx(1 - share, abs=0.06)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_rays_in_one_plane_give_a_rotation_and_no_reflection(seed):
+    T_true = _random_pose(np.random.default_rng(seed))
+    rays = _rays(T_true, CAMERAS["panorama"], rows=1, columns=40)
+    assert np.ptp(rays.rays_camera[:, 1]) < 1e-12
+    R_found = rotation_from_directions(rays, hypotheses=16, generator=np.random.default_rng(seed))
+    assert_allclose(R_found, T_true[:3, :3], atol=1e-7)
+    assert_allclose(_solve(rays).refined.T_map_camera, T_true, atol=1e-9)
+
+
+def test_weights_sharpen_every_stage():
+    generator = np.random.default_rng(11)
+    errors = {"weighted": [], "even": []}
+    for _ in range(60):
+        T_true = _random_pose(generator)
+        weighted = _noisy(_rays(T_true), generator, spread=1.5)
+        even = replace(weighted, direction_weights=np.ones(192), moment_weights=np.ones(192))
+        for name, rays in (("weighted", weighted), ("even", even)):
+            drawing = np.random.default_rng(0)
+            R_found = rotation_from_directions(rays, hypotheses=64, generator=drawing)
+            centre_m = centre_from_moments(rays, R_found, hypotheses=64, generator=drawing)
+            refined = _error(T_true, _solve(rays).refined.T_map_camera)
+            # Each in deviations of one ray.
+            errors[name].append([
+                rotation.angle_between_rad(T_true[:3, :3], R_found) / STDS["direction_std_rad"],
+                np.linalg.norm(T_true[:3, 3] - centre_m) / STDS["moment_std_m"],
+                np.linalg.norm(refined[3:]) / STDS["direction_std_rad"],
+                np.linalg.norm(refined[:3]) / STDS["moment_std_m"],
+            ])  # fmt: skip
+    rms = {name: np.sqrt(np.mean(np.square(values), axis=0)) for name, values in errors.items()}
+    assert np.all(rms["weighted"] < 0.85 * rms["even"]), rms
+
+
 def test_a_pose_that_most_rays_agree_on_yields_to_one_with_more_weight():
     T_true, T_other = _random_pose(np.random.default_rng(1)), _random_pose(np.random.default_rng(2))
     right, wrong = _rays(T_true), _rays(T_other)

@@ -115,6 +115,15 @@ def test_the_same_outputs_give_the_same_bits_whatever_came_before():
     assert first.evidence == again.evidence
 
 
+def test_the_seed_of_the_settings_draws_the_pairs():
+    generator = np.random.default_rng(0)
+    # Nothing agrees with anything, so what is found depends on what is tried.
+    outputs = {**_outputs(), **{name: generator.normal(size=(1, 80, 3)) for name in ("directions_map", "moments_m")}}
+    first, again, other = (_solve(outputs, seed=seed, min_inlier_ratio=0).T_map_camera for seed in (1, 1, 2))
+    assert first.tobytes() == again.tobytes()
+    assert np.abs(first - other).max() > 1e-3
+
+
 @pytest.mark.parametrize("name", ["directions_map", "moments_m"])
 def test_scattered_rays_have_too_few_inliers(name):
     outputs = _outputs()
