@@ -208,7 +208,7 @@ class _Fixes:
         if self._scenario.unmapped_s[0] <= now_s < self._scenario.unmapped_s[1]:
             return _placed(_somewhere(self._rng), self._rng)
         if self._scenario.twin_share > 0.0 and self._twin.step():
-            T_twin = T_map_body.copy()
+            T_twin: Array = T_map_body.copy()
             T_twin[0, 3] += _TWIN_SHIFT_M if T_map_body[0, 3] < _AREA_M[0] / 2 else -_TWIN_SHIFT_M
             return T_twin
         if not self._wrong.step():
@@ -217,8 +217,7 @@ class _Fixes:
             self._consistent = bool(self._rng.random() < self._scenario.errors.wrong_consistent_share)
             there = _placed(_somewhere(self._rng), self._rng)
             self._T_wrong = se3.inverse(T_map_body) @ there if self._consistent else there
-        T_wrong: Array = T_map_body @ self._T_wrong if self._consistent else self._T_wrong
-        return T_wrong
+        return np.asarray(T_map_body @ self._T_wrong) if self._consistent else self._T_wrong
 
 
 def replay(

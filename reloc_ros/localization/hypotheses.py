@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,10 @@ from reloc_ros.types import Array
 
 _MAX_HYPOTHESES = 8
 """Bounds time and memory; random fixes found one each, and only those with votes matter."""
+
+_VOTES_TO_MERGE = 1.0
+_STRETCH = 3.0
+"""Standard deviations of an uncertain place within which fixes still belong to it."""
 
 
 class ViewMeter:
@@ -150,6 +154,7 @@ class Hypotheses:
         joined.fixes += 1
         if novelty > 0.0:
             self._votes.append(_Vote(joined, novelty, fix.stamp_ns))
+        joined = self._merge(joined)
         self._forget(fix.stamp_ns, kept=joined)
         return joined
 
@@ -167,10 +172,7 @@ class Hypotheses:
 
     def agree(self, one: Belief, other: Belief) -> bool:
         """Whether two poses at one stamp may be the same: within the covariances, and within the caps."""
-        d = difference(one.T_map_body, other.T_map_body)
-        near = float(np.linalg.norm(d[:3])) <= self._settings.max_correction_m
-        aligned = float(np.linalg.norm(d[3:])) <= self._settings.max_correction_rad
-        return near and aligned and squared_mahalanobis(one, other) <= self._limit
+        return self._near(one, other) and squared_mahalanobis(one, other) <= self._limit
 
     def ranked(self) -> list[Hypothesis]:
         """Return the places, most votes first."""
@@ -188,6 +190,33 @@ class Hypotheses:
         """Drop older votes."""
         while self._votes and self._votes[0].stamp_ns < stamp_ns:
             self._votes.popleft()
+
+    def _near(self, one: Belief, other: Belief) -> bool:
+        """Whether two poses lie within the caps; a pose given by a person, of large covariance, stretches them."""
+        d = difference(one.T_map_body, other.T_map_body)
+        cap_m = max(self._settings.max_correction_m, _STRETCH * one.position_std_m)
+        cap_rad = max(self._settings.max_correction_rad, _STRETCH * one.rotation_std_rad)
+        return float(np.linalg.norm(d[:3])) <= cap_m and float(np.linalg.norm(d[3:])) <= cap_rad
+
+    def _merge(self, place: Hypothesis) -> Hypothesis:
+        """Unite a place with a neighbour of more votes: heavy tails divide the fixes of one place, and no rival lives there.
+
+        Both need a vote of their own, so that a single fix off the mark never slips in here.
+        """
+        others = [other for other in self._places if other is not place and self._near(other.belief, place.belief)]
+        for other in others:
+            if min(self.votes(place), self.votes(other)) < _VOTES_TO_MERGE:
+                continue
+            keeps_place = place is self.trusted or (
+                other is not self.trusted and self.votes(place) >= self.votes(other)
+            )
+            kept, gone = (place, other) if keeps_place else (other, place)
+            kept.belief = fuse(kept.belief, gone.belief, freedoms=self._settings.freedoms)
+            kept.born_ns = min(kept.born_ns, gone.born_ns)
+            self._votes = deque(replace(v, hypothesis=kept) if v.hypothesis is gone else v for v in self._votes)
+            self._places.remove(gone)
+            place = kept
+        return place
 
     def _nearest(self, fix: Belief) -> Hypothesis | None:
         if self.trusted is not None and self.agree(self.trusted.belief, fix):

@@ -196,7 +196,7 @@ class Recovery:
         if seconds > limits.lost_after_s or self._travel_m > limits.lost_after_m:
             return self._lose(Cause.TIMED_OUT, silence)
         std_m, std_rad = trusted.belief.position_std_m, trusted.belief.rotation_std_rad
-        if std_m > limits.lost_position_std_m or std_rad > limits.lost_rotation_std_rad:
+        if std_m > self._lost_std_m or std_rad > self._lost_std_rad:
             return self._lose(Cause.TIMED_OUT, f"{silence}; by now {std_m:.2f} m, {std_rad:.2f} rad uncertain")
         late = seconds > limits.degraded_after_s
         return self._decide(State.DEGRADED if late else self._state, cause, silence)
@@ -205,6 +205,9 @@ class Recovery:
         self._places.trusted = place
         self._idle_state = State.LOST
         self._agreed_ns, self._travel_m, self._agreeing_fixes = stamp_ns, 0.0, 0
+        # An anchor may start beyond the limits: it ends when dead reckoning has doubled its doubt.
+        self._lost_std_m = max(self._settings.lost_position_std_m, 2.0 * place.belief.position_std_m)
+        self._lost_std_rad = max(self._settings.lost_rotation_std_rad, 2.0 * place.belief.rotation_std_rad)
 
     def _doubt(self, rival: Hypothesis, detail: str) -> Decision:
         """End trust on the fixes' word alone. Both places may compete; the new one needs more than the usual votes."""
