@@ -120,17 +120,18 @@ def centre_from_moments(rays: MapRays, R_map_camera: Array, *, hypotheses: int, 
     centres_m = np.linalg.solve(projectors[first] + projectors[second], (feet_m[first] + feet_m[second])[:, :, None])[
         :, :, 0
     ]
+    # |m - c x d|^2 = c^T (I - d d^T) c - 2 c . (d x m) + |m|^2, again one matrix product.
+    quadratics = np.hstack([projectors.reshape(-1, 9), -2.0 * feet_m]).T
     squared_moments = np.sum(moments_m**2, axis=1)
     limit = (_INLIER_DEVIATIONS * rays.moment_std_m) ** 2
 
     def squared_errors(candidates: Array) -> Array:
-        # |m - c x d|^2 = |m|^2 - 2 c . (d x m) + |c|^2 - (c . d)^2
-        length = np.sum(candidates**2, axis=-1, keepdims=True)
-        return np.asarray(squared_moments - 2.0 * candidates @ feet_m.T + length - (candidates @ directions.T) ** 2)
+        squares = (candidates[..., :, None] * candidates[..., None, :]).reshape(-1, 9)
+        return np.asarray(np.hstack([squares, candidates.reshape(-1, 3)]) @ quadratics + squared_moments)
 
     best: Array = centres_m[_best(squared_errors(centres_m), weights, limit)]
     for _ in range(_REFITS):
-        share = weights * (squared_errors(best) < limit)
+        share = weights * (squared_errors(best)[0] < limit)
         total = (share @ projectors.reshape(-1, 9)).reshape(3, 3)
         spread = np.linalg.eigvalsh(total)
         if not spread[0] > _LEAST_SPREAD * spread[2]:
@@ -177,4 +178,6 @@ def _frames(a: Array, b: Array) -> Array:
 
 def _best(squared: Array, weights: Array, limit: float) -> int:
     """Return the row of (H, N) squared errors with the most weight below the limit, the more so the further below."""
-    return int(np.argmax(np.maximum(1.0 - squared / limit, 0.0) @ weights))
+    closeness = limit - squared
+    np.maximum(closeness, 0.0, out=closeness)
+    return int(np.argmax(closeness @ weights))
