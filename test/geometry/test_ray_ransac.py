@@ -144,6 +144,25 @@ def test_weights_sharpen_every_stage():
     assert np.all(rms["weighted"] < 0.85 * rms["even"]), rms
 
 
+def test_few_hypotheses_suffice_because_contradictory_pairs_are_not_tried():
+    generator = np.random.default_rng(8)
+    found = []
+    for _ in range(40):
+        T_true = _random_pose(generator)
+        rays = _rays(T_true)
+        # Of two rays both are right in one draw of eleven: 12 draws would miss every third pose.
+        wrong = generator.permutation(192)[:134]
+        rays.directions_map[wrong] = _unit(generator.normal(size=(134, 3)))
+        rays.moments_m[wrong] += generator.normal(0, 3.0, (134, 3))
+        R_found = rotation_from_directions(rays, hypotheses=12, generator=generator)
+        centre_m = centre_from_moments(rays, T_true[:3, :3], hypotheses=12, generator=generator)
+        found.append([
+            rotation.angle_between_rad(T_true[:3, :3], R_found) < 0.01,
+            np.linalg.norm(T_true[:3, 3] - centre_m) < 0.02,
+        ])  # fmt: skip
+    assert np.all(np.mean(found, axis=0) > 0.9), np.mean(found, axis=0)
+
+
 def test_a_pose_that_most_rays_agree_on_yields_to_one_with_more_weight():
     T_true, T_other = _random_pose(np.random.default_rng(1)), _random_pose(np.random.default_rng(2))
     right, wrong = _rays(T_true), _rays(T_other)
