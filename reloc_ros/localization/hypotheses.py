@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reloc_ros.geometry import se3
+from reloc_ros.geometry import rotation, se3
 from reloc_ros.localization.fusion import (
     NS_PER_S,
     Belief,
     OdometryNoise,
-    difference,
     fuse,
     motion,
     predict,
@@ -193,10 +192,11 @@ class Hypotheses:
 
     def _near(self, one: Belief, other: Belief) -> bool:
         """Whether two poses lie within the caps; a pose given by a person, of large covariance, stretches them."""
-        d = difference(one.T_map_body, other.T_map_body)
         cap_m = max(self._settings.max_correction_m, _STRETCH * one.position_std_m)
+        if float(np.linalg.norm(one.T_map_body[:3, 3] - other.T_map_body[:3, 3])) > cap_m:
+            return False
         cap_rad = max(self._settings.max_correction_rad, _STRETCH * one.rotation_std_rad)
-        return float(np.linalg.norm(d[:3])) <= cap_m and float(np.linalg.norm(d[3:])) <= cap_rad
+        return float(rotation.angle_between_rad(one.T_map_body[:3, :3], other.T_map_body[:3, :3])) <= cap_rad
 
     def _merge(self, place: Hypothesis) -> Hypothesis:
         """Unite a place with a neighbour of more votes: heavy tails divide the fixes of one place, and no rival lives there.
