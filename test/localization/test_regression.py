@@ -146,15 +146,6 @@ def test_a_known_scene_is_taken_whatever_its_probability(scene):
     np.testing.assert_allclose(solution.cell_weights.ravel(), np.arange(6) + 6 * scene)
 
 
-def test_a_prior_moves_the_probability():
-    prior = np.log([1.0, 1.0, 5.0])
-    solution = RegressionSolver(numbers=NUMBERS, log_prior=prior)(_outputs(), CAMERA)
-    assert solution.detail == "scene 2 has probability 0.56, limit 0.60"
-    decided = RegressionSolver(numbers=NUMBERS, log_prior=np.array([0.0, -np.inf, 0.0]))(_outputs(), CAMERA)
-    assert decided.scene == 2
-    assert decided.evidence["scene_probability"] == pytest.approx(0.2 / 0.3, abs=1e-6)
-
-
 def test_the_same_outputs_give_the_same_bits():
     first, second = (_solve(_outputs(seed=3)) for _ in range(2))
     assert first.T_map_camera.tobytes() == second.T_map_camera.tobytes()

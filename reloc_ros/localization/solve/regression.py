@@ -44,24 +44,22 @@ class RegressionSettings:
             check_number(name, getattr(self, name), least=1e-9)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class RegressionSolver:
     """The solver of one bundle; see `solve` for its arguments.
 
     Args:
         numbers: settings.
         scene: index of the scene the robot is known to be in; the network is not asked then.
-        log_prior: (K,) added to the logits, for a belief short of knowing.
     """
 
     numbers: RegressionSettings
     scene: int | None = None
-    log_prior: Array | None = None
 
     def __call__(self, outputs: Outputs, camera: Camera) -> Solution | Failure:
         """Return the pose; the camera is part of what the network has learned."""
         del camera
-        return solve(outputs, self.numbers, scene=self.scene, log_prior=self.log_prior)
+        return solve(outputs, self.numbers, scene=self.scene)
 
 
 def create(settings: dict[str, Any]) -> RegressionSolver:
@@ -73,22 +71,19 @@ def create(settings: dict[str, Any]) -> RegressionSolver:
     return RegressionSolver(numbers=read_settings(RegressionSettings, settings, "regression"))
 
 
-def solve(
-    outputs: Outputs, numbers: RegressionSettings, *, scene: int | None = None, log_prior: Array | None = None
-) -> Solution | Failure:
+def solve(outputs: Outputs, numbers: RegressionSettings, *, scene: int | None = None) -> Solution | Failure:
     """Return the mean pose of the heads of the likeliest scene, in that scene's map.
 
     Args:
-        outputs: `scene_logits` (1, K), `positions_m` (1, K, M, 3), `log_quats` (1, K, M, 3) half rotation vectors,
-            `attention` (1, K, N) over the cells of the image, row by row.
+        outputs: `scene_logits` (1, K), with a prior already added; `positions_m` (1, K, M, 3); `log_quats` (1, K, M, 3),
+            half rotation vectors; `attention` (1, K, N) over the cells of the image, row by row.
         numbers: see `RegressionSettings`.
         scene: take this scene, whatever its probability.
-        log_prior: (K,) added to the logits; -inf rules a scene out.
     """
     logits = outputs["scene_logits"][0].astype(np.float64)
     if not np.isfinite(logits).all():
         return Failure(reason=Reason.DEGENERATE, detail=f"scene_logits {logits.tolist()} are not finite")
-    probabilities = _softmax(logits if log_prior is None else logits + log_prior)
+    probabilities = _softmax(logits)
     chosen = int(np.argmax(probabilities)) if scene is None else scene
     probability = float(probabilities[chosen])
     runner_up = float(np.max(np.delete(probabilities, chosen), initial=0.0))
