@@ -153,8 +153,8 @@ def _most_consistent(
     """Return the `count` wide pairs of least mismatch: a cheap test that spares the pairs with an outlier."""
     if not wide.any():
         raise DegenerateGeometryError(
-            f"none of {len(wide)} pairs of rays is {np.degrees(_SMALLEST_SINE):.1f} degrees or more apart; a pose needs "
-            "rays that spread: a wider field of view, or weight on more of the image"
+            f"none of {len(wide)} pairs of rays is {np.degrees(_SMALLEST_SINE):.1f} degrees or more apart; a pose "
+            "needs rays that spread: a wider field of view, or weight on more of the image"
         )
     order = np.argsort(np.where(wide, mismatch, np.inf), kind="stable")[: min(count, np.count_nonzero(wide))]
     return first[order], second[order]

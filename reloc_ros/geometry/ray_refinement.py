@@ -65,7 +65,8 @@ class MapRays:
         length = np.linalg.norm(self.directions_map, axis=1, keepdims=True)
         if length.min() < _SHORTEST_DIRECTION:
             raise DegenerateGeometryError(
-                f"the shortest direction has length {length.min():.2g}, limit {_SHORTEST_DIRECTION:g}: it points nowhere"
+                f"the shortest direction has length {length.min():.2g}, limit {_SHORTEST_DIRECTION:g}: "
+                "it points nowhere"
             )
         object.__setattr__(self, "directions_map", self.directions_map / length)
         for name in ("direction_weights", "moment_weights"):
@@ -150,7 +151,7 @@ def _linearise(R_map_camera: Array, centre_m: Array, rays: MapRays, widening: fl
     """Return the normal equations, with the kernels widened.
 
     With d g = dr x g: d(d_i - g_i) = skew(g_i) dr, d(m_i - c x g_i) = skew(g_i) dc + skew(c) skew(g_i) dr. Because
-    skew(g)^T skew(g) = I - g g^T, all sums over rays are sums of g g^T and of g e^T, and no ray has a matrix of its own.
+    skew(g)^T skew(g) = I - g g^T, all sums over rays are sums of g g^T and of g e^T: no ray has a matrix of its own.
     """
     turned = rays.rays_camera @ R_map_camera.T
     moment_residuals_m = rays.moments_m - turned @ rotation.skew(centre_m).T

@@ -75,7 +75,7 @@ def solve(outputs: Outputs, numbers: RegressionSettings, *, scene: int | None = 
     """Return the mean pose of the heads of the likeliest scene, in that scene's map.
 
     Args:
-        outputs: `scene_logits` (1, K), with a prior already added; `positions_m` (1, K, M, 3); `log_quats` (1, K, M, 3),
+        outputs: `scene_logits` (1, K), any prior already added; `positions_m` (1, K, M, 3); `log_quats` (1, K, M, 3),
             half rotation vectors; `attention` (1, K, N) over the cells of the image, row by row.
         numbers: see `RegressionSettings`.
         scene: take this scene, whatever its probability.
