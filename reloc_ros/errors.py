@@ -45,5 +45,9 @@ class ExportError(RelocError):
     """A trained network cannot become a bundle."""
 
 
+class DownloadError(RelocError):
+    """A file cannot be fetched, or what arrived is not what was published."""
+
+
 class ProcessError(RelocError):
     """A process that this program started ended too early or does not answer; the message ends with its log."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from reloc_ros import __version__
-from reloc_ros.cli import bench, dataset, demo, describe, evaluate, export, inspect, play, train, trajectory
+from reloc_ros.cli import bench, dataset, demo, describe, evaluate, export, inspect, play, train, trajectory, weights
 from reloc_ros.errors import RelocError
 
 # Each module has `add_arguments(parser)` and `run(args) -> int` and imports what is slow inside `run`; the first line
@@ -25,6 +25,7 @@ COMMANDS: dict[str, ModuleType] = {
     "trajectory": trajectory,
     "inspect": inspect,
     "play": play,
+    "weights": weights,
 }
 
 EXIT_BAD_SETUP = 2  # what argparse uses for bad arguments, too
