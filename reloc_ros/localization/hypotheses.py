@@ -75,6 +75,7 @@ class Hypothesis:
         belief: all agreeing fixes, fused.
         born_ns: stamp of its first fix.
         votes_needed: to be trusted.
+        was_trusted: and lost that to doubt; it may come back against a strong rival.
         fixes: that joined it.
         seen: fixes that came since it was born, its own included.
     """
@@ -82,6 +83,7 @@ class Hypothesis:
     belief: Belief
     born_ns: int
     votes_needed: float
+    was_trusted: bool = False
     fixes: int = 0
     seen: int = 0
 
@@ -160,7 +162,8 @@ class Hypotheses:
     def end_trust(self, *, votes_to_return: float, votes_elsewhere: float) -> None:
         """Let the trusted place compete with all others again, each with its own number of votes to win."""
         for place in self._places:
-            place.votes_needed = votes_to_return if place is self.trusted else votes_elsewhere
+            place.was_trusted = place is self.trusted
+            place.votes_needed = votes_to_return if place.was_trusted else votes_elsewhere
         self.trusted = None
 
     def carry(self, T_odom_body: Array, stamp_ns: int) -> None:

@@ -148,9 +148,11 @@ class Recovery:
             detail = f"{votes:.1f} of {best.votes_needed:g} views agree ({share:.0%} of those since, limit "
             detail += f"{self._settings.min_share:.0%}); drive or turn to gather more"
             return self._decide(waiting, Cause.TOO_FEW_VIEWS, detail)
-        if rival > self._settings.max_rival_share * votes + 1e-9:
-            detail = f"two places look alike: {votes:.1f} views against {rival:.1f}, limit "
-            return self._decide(waiting, Cause.AMBIGUOUS, detail + f"{self._settings.max_rival_share:g} of the best")
+        # Continuity speaks for a place that was trusted before the doubt: it need not beat the rival so clearly.
+        limit = self._settings.max_rival_share * votes
+        if rival > limit + 1e-9 and not best.was_trusted:
+            detail = f"two places look alike: {votes:.1f} views against {rival:.1f}, limit {limit:.1f}"
+            return self._decide(waiting, Cause.AMBIGUOUS, detail)
         if not self._is_certain(best.belief):
             return self._decide(waiting, Cause.UNCERTAIN, self._uncertainty(best.belief))
         self._trust(best, stamp_ns)
@@ -162,7 +164,7 @@ class Recovery:
         if joined is not trusted:
             self._agreeing_fixes = 0
             votes, ours = (self._places.votes(place, since_ns=joined.born_ns) for place in (joined, trusted))
-            if votes >= self._settings.votes_to_doubt and votes > ours:
+            if votes >= ours + self._settings.votes_to_doubt - 1e-9:
                 detail = f"{votes:.1f} views agree on another place, {ours:.1f} on the trusted one; kidnapped?"
                 return self._doubt(joined, detail)
             return self._without_agreement(stamp_ns, Cause.OUTLIER, "the fix disagrees with the trusted pose")

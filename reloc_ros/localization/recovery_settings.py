@@ -43,7 +43,7 @@ class RecoverySettings:
         memory_votes, memory_s: older votes are forgotten.
 
     Loss:
-        votes_to_doubt: views that agree on another place, and outvote ours since then, end trust (kidnap).
+        votes_to_doubt: lead over ours, since it appeared, with which another place ends trust (kidnap).
         degraded_after_s: without an agreeing fix: TRACKING -> DEGRADED (poses stop, `map -> odom` goes on).
         fixes_to_return: agreeing fixes in a row: DEGRADED -> TRACKING.
         lost_after_s, lost_after_m, lost_position_std_m, lost_rotation_std_rad: dead reckoning ends: -> LOST. The stds
@@ -70,14 +70,14 @@ class RecoverySettings:
     max_correction_m: float = 0.5
     max_correction_rad: float = math.radians(10.0)
 
-    votes_to_accept: float = 5.0
+    votes_to_accept: float = 6.0
     votes_to_switch: float = 10.0
     votes_with_prior: float = 2.0
     min_share: float = 0.6
-    max_rival_share: float = 0.25
+    max_rival_share: float = 0.2
     max_position_std_m: float = 0.2
     max_rotation_std_rad: float = math.radians(4.0)
-    memory_votes: float = 20.0
+    memory_votes: float = 40.0
     memory_s: float = 60.0
 
     votes_to_doubt: float = 3.0
