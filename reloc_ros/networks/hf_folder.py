@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import nn
 
 from reloc_ros.errors import ConfigError
@@ -99,6 +100,7 @@ def load_pretrained(folder: str | Path, class_name: str, left_aside: tuple[str, 
                 path,
                 local_files_only=True,
                 attn_implementation="eager",
+                dtype=torch.float32,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
                 **settings,

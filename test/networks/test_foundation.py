@@ -148,6 +148,21 @@ def test_a_checkpoint_in_the_older_format_is_read(checkpoint, tmp_path):
     assert torch.equal(FAMILIES[family].from_folder(tmp_path / "old", 28, 28)(images)[1], expected)
 
 
+@torch.no_grad()
+def test_weights_in_half_precision_are_computed_with_in_single(checkpoint, tmp_path):
+    family, folder = checkpoint
+    tiny_model(family).half().save_pretrained(tmp_path)
+    encoder = FAMILIES[family].from_folder(tmp_path, 28, 28)
+    images = some_images(28, 28)
+    patches = encoder(images)[1]
+    assert patches.dtype == torch.float32
+    expected = FAMILIES[family].from_folder(folder, 28, 28)(images)[1]
+    torch.testing.assert_close(patches, expected, atol=0.05, rtol=0.05)
+    assert not torch.equal(patches, expected)
+    rebuilt = FAMILIES[family].from_config(json.loads(json.dumps(encoder.describe())))
+    assert {value.dtype for value in rebuilt.state_dict().values()} == {torch.float32}
+
+
 def test_the_description_of_another_family_is_refused(checkpoint):
     family, folder = checkpoint
     other = DinoV2Encoder if family == "clip" else ClipImageEncoder

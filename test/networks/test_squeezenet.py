@@ -64,6 +64,22 @@ def test_tokens_are_row_by_row_under_their_own_pixels(network):
         assert int(change.argmax()) == row * 10 + column
 
 
+def test_a_token_looks_as_far_to_the_left_as_to_the_right():
+    """Its receptive field lies round the middle of its 16 x 16 pixels, to the half pixel that strides leave."""
+    torch.manual_seed(3)
+    network = SqueezeNet()
+    for parameter in network.parameters():
+        torch.nn.init.uniform_(parameter, 0.5, 1.0)
+    images = (255 * torch.rand(6, 320, 352, 3)).requires_grad_()
+    column, row = 11, 10
+    network(images)[1][:, row * 22 + column].sum().backward()
+    seen = images.grad.abs().sum((0, 3)) > 0
+    columns, rows = (torch.nonzero(seen.any(dim)).flatten() for dim in (0, 1))
+    assert int(columns.max() - columns.min()) > 100
+    assert float(columns.min() + columns.max()) / 2 == pytest.approx(16 * column + 7.5, abs=1.0)
+    assert float(rows.min() + rows.max()) / 2 == pytest.approx(16 * row + 7.5, abs=1.0)
+
+
 @torch.no_grad()
 def test_the_summary_is_the_mean_and_bytes_are_as_good_as_floats(network):
     images = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
