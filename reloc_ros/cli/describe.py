@@ -36,23 +36,26 @@ def run(args: argparse.Namespace) -> int:
 
     from reloc_ros.datasets.posed_images import read_dataset
     from reloc_ros.datasets.splits import split_images
-    from reloc_ros.scenes.descriptions import keep_edited, read_descriptions, write_descriptions
+    from reloc_ros.scenes.descriptions import merge, read_descriptions, write_descriptions
     from reloc_ros.scenes.token_count import count_words
-    from reloc_ros.training.clip_towers import load_clip
     from reloc_ros.training.describe_scenes import describe_scenes
 
     places = _by_scene(args.data)
-    clip = None if args.clip is None else load_clip(args.clip)
+    clip = None
+    if args.clip is not None:
+        from reloc_ros.training.clip_towers import load_clip
+
+        clip = load_clip(args.clip)
     count_tokens = count_words if clip is None else clip.count_tokens
-    # What is there must be readable before minutes are spent on describing; only --force may discard a broken file.
-    old = read_descriptions(args.out, count_tokens=count_tokens) if args.out.exists() and not args.force else None
+    # What is there must be readable: a file with a slip of the pen is never written over.
+    old = read_descriptions(args.out, count_tokens=count_tokens) if args.out.exists() else None
     scenes = {
         name: [image for one in data for image in split_images(read_dataset(one), "train").images]
         for name, data in places.items()
     }
     new = describe_scenes(scenes, level=args.level, clip=clip)
     new = replace(new, scenes=tuple(replace(scene, data=tuple(places[scene.name])) for scene in new.scenes))
-    descriptions = new if old is None else keep_edited(new, old)
+    descriptions = new if old is None else merge(new, old, keep_edited=not args.force)
     write_descriptions(args.out, descriptions)
     _print(args.out, descriptions)
     return 0

@@ -108,23 +108,31 @@ class SceneDescriptions:
         return name not in self.notes or self.notes[name].sentence != scene.description
 
 
-def keep_edited(new: SceneDescriptions, old: SceneDescriptions) -> SceneDescriptions:
-    """Return the new descriptions with those that people edited in the old ones, and scenes that only the old have."""
+def merge(new: SceneDescriptions, old: SceneDescriptions, *, keep_edited: bool = True) -> SceneDescriptions:
+    """Return the new descriptions with what only people know from the old ones.
+
+    Args:
+        new: what a describer wrote.
+        old: content of the file so far. Its map frames stay, and the scenes that the new ones lack.
+        keep_edited: whether descriptions that people edited stay, too.
+    """
     known = {scene.name: scene for scene in old.scenes}
-    scenes = [
-        replace(scene, description=known[scene.name].description, map_frame=known[scene.name].map_frame)
-        if scene.name in known and old.edited(scene.name)
-        else replace(scene, map_frame=known[scene.name].map_frame if scene.name in known else scene.map_frame)
-        for scene in new.scenes
-    ]
-    here = {scene.name for scene in new.scenes}
-    scenes += [scene for scene in old.scenes if scene.name not in here]
-    rest = {name: note for name, note in old.notes.items() if name not in here}
-    return replace(new, scenes=tuple(scenes), notes={**new.notes, **rest})
+    scenes = []
+    for scene in new.scenes:
+        before = known.pop(scene.name, scene)
+        stays = keep_edited and before is not scene and old.edited(scene.name)
+        description = before.description if stays else scene.description
+        scenes.append(replace(scene, description=description, map_frame=before.map_frame))
+    rest = {name: note for name, note in old.notes.items() if name in known}
+    return replace(new, scenes=(*scenes, *known.values()), notes={**new.notes, **rest})
 
 
 def write_descriptions(path: Path, descriptions: SceneDescriptions) -> None:
-    """Write a scenes file; the same content gives the same bytes."""
+    """Write a scenes file; the same content gives the same bytes.
+
+    Raises:
+        ConfigError: it cannot be written there.
+    """
     machine = {
         "describer": descriptions.describer,
         "level": descriptions.level,
@@ -134,10 +142,13 @@ def write_descriptions(path: Path, descriptions: SceneDescriptions) -> None:
     if descriptions.notes:
         content["machine"] = machine
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
-    path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_name(f".{path.name}.partial")
-    whole.write_text(_HEADER.format(limit=TOKEN_LIMIT) + text, encoding="utf-8")
-    whole.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole.write_text(_HEADER.format(limit=TOKEN_LIMIT) + text, encoding="utf-8")
+        whole.replace(path)
+    except OSError as error:
+        raise ConfigError(f"scenes file {path} cannot be written: {error}; choose another place") from error
 
 
 def read_descriptions(

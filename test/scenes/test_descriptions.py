@@ -12,7 +12,7 @@ from reloc_ros.scenes.descriptions import (
     MachineNote,
     SceneDescription,
     SceneDescriptions,
-    keep_edited,
+    merge,
     read_descriptions,
     write_descriptions,
 )
@@ -65,13 +65,16 @@ def test_edited_descriptions_and_frames_survive_a_new_run(path: Path) -> None:
         replace(scene, description=f"new {scene.name}", map_frame="map", data=("tum:/new",)) for scene in new.scenes
     ]
     notes = {scene.name: MachineNote(sentence=scene.description, images=3) for scene in again}
-    kept = keep_edited(replace(new, scenes=tuple(again[:1]), notes={"kitchen": notes["kitchen"]}), old)
+    kept = merge(replace(new, scenes=tuple(again[:1]), notes={"kitchen": notes["kitchen"]}), old)
     kitchen, office = kept.scenes
     assert (kitchen.description, kitchen.map_frame, kitchen.data) == ("our own words", "map_kitchen", ("tum:/new",))
     assert kept.edited("kitchen")
     assert office == OFFICE, "a scene that the new run does not have stays"
-    rewritten = keep_edited(replace(new, scenes=tuple(again), notes=notes), old)
+    rewritten = merge(replace(new, scenes=tuple(again), notes=notes), old)
     assert rewritten.select(["office"])[0].description == "new office"
+    forced = merge(replace(new, scenes=tuple(again), notes=notes), old, keep_edited=False)
+    assert [scene.description for scene in forced.scenes] == ["new kitchen", "new office"]
+    assert forced.scenes[0].map_frame == "map_kitchen", "no describer knows the frame"
 
 
 def test_missing_scenes_are_named() -> None:
@@ -121,6 +124,12 @@ def test_faults_name_file_value_and_remedy(path: Path, text: str, message: str) 
 def test_a_missing_file_says_how_to_write_one(path: Path) -> None:
     with pytest.raises(ConfigError, match="reloc describe"):
         read_descriptions(path)
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/scenes.yaml cannot be written: .*; choose another place"):
+        write_descriptions(tmp_path / "file" / "scenes.yaml", written())
 
 
 def test_length_is_judged_by_the_given_counter(path: Path) -> None:
