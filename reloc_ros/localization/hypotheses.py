@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reloc_ros.geometry import rotation, se3
+from reloc_ros.geometry import se3
 from reloc_ros.localization.fusion import (
     NS_PER_S,
     Belief,
@@ -21,6 +21,7 @@ from reloc_ros.localization.fusion import (
     motion,
     predict,
     squared_mahalanobis,
+    turn_between_rad,
 )
 from reloc_ros.localization.recovery_settings import RecoverySettings
 from reloc_ros.types import Array
@@ -195,11 +196,11 @@ class Hypotheses:
 
     def _near(self, one: Belief, other: Belief) -> bool:
         """Whether two poses lie within the caps; a pose given by a person, of large covariance, stretches them."""
-        cap_m = max(self._settings.max_correction_m, _STRETCH * one.position_std_m)
-        if float(np.linalg.norm(one.T_map_body[:3, 3] - other.T_map_body[:3, 3])) > cap_m:
+        distance_m = float(np.linalg.norm(one.T_map_body[:3, 3] - other.T_map_body[:3, 3]))
+        if distance_m > self._settings.max_correction_m and distance_m > _STRETCH * one.position_std_m:
             return False
-        cap_rad = max(self._settings.max_correction_rad, _STRETCH * one.rotation_std_rad)
-        return float(rotation.angle_between_rad(one.T_map_body[:3, :3], other.T_map_body[:3, :3])) <= cap_rad
+        turn_rad = turn_between_rad(one.T_map_body[:3, :3], other.T_map_body[:3, :3])
+        return turn_rad <= self._settings.max_correction_rad or turn_rad <= _STRETCH * one.rotation_std_rad
 
     def _merge(self, place: Hypothesis) -> Hypothesis:
         """Unite a place with a neighbour of more votes: heavy tails divide the fixes of one place, and no rival lives there.
