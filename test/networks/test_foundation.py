@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +149,31 @@ def test_a_checkpoint_in_the_older_format_is_read(checkpoint, tmp_path):
     images = some_images(28, 28)
     expected = FAMILIES[family].from_folder(folder, 28, 28)(images)[1]
     assert torch.equal(FAMILIES[family].from_folder(tmp_path / "old", 28, 28)(images)[1], expected)
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["safetensors", "older format"])
+def test_nobody_is_called(checkpoint, older, tmp_path, monkeypatch):
+    family, folder = checkpoint
+    shutil.copytree(folder, tmp_path / "here", ignore=shutil.ignore_patterns("*.onnx"))
+    if older:
+        torch.save(safetensors_torch.load_file(folder / "model.safetensors"), tmp_path / "here" / "pytorch_model.bin")
+        (tmp_path / "here" / "model.safetensors").unlink()
+    called = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_: called.append(args))
+    monkeypatch.setattr(socket.socket, "connect", lambda self, address: called.append(address))
+    FAMILIES[family].from_folder(tmp_path / "here", 28, 28)
+    assert [thread.name for thread in threading.enumerate() if "conversion" in thread.name.lower()] == []
+    assert called == []
+
+
+def test_it_is_copied_for_the_average_of_the_weights(checkpoint):
+    family, folder = checkpoint
+    encoder = FAMILIES[family].from_folder(folder, 28, 28)
+    twin = copy.deepcopy(encoder)
+    with torch.no_grad():
+        twin.positions.add_(1.0)
+    assert not torch.equal(twin.positions, encoder.positions)
+    assert twin.describe() == encoder.describe()
 
 
 @torch.no_grad()

@@ -110,6 +110,13 @@ def test_what_stands_beside_a_sentence_does_not_change_it(encoder):
 
 
 @torch.no_grad()
+def test_nothing_behind_the_end_mark_is_looked_at(encoder):
+    ids, mask = encoder.tokenize([CAT])
+    noise = torch.where(mask, ids, torch.arange(77) + 5)
+    torch.testing.assert_close(encoder(noise, mask), encoder(ids, mask), atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
 def test_order_matters_and_case_does_not(encoder):
     left, right, shouted = encoder.pooled(
         ["a lamp left of a chair", "a chair left of a lamp", "A LAMP left of a Chair"]
