@@ -217,6 +217,8 @@ class Hypotheses:
             kept, gone = (place, other) if keeps_place else (other, place)
             kept.belief = fuse(kept.belief, gone.belief, freedoms=self._settings.freedoms)
             kept.born_ns = min(kept.born_ns, gone.born_ns)
+            kept.votes_needed = min(kept.votes_needed, gone.votes_needed)
+            kept.was_trusted |= gone.was_trusted
             self._votes = deque(replace(v, hypothesis=kept) if v.hypothesis is gone else v for v in self._votes)
             self._places.remove(gone)
             place = kept

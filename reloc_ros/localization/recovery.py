@@ -79,7 +79,7 @@ class Recovery:
         return self._search(fix.stamp_ns) if trusted is None else self._check(joined, trusted, fix.stamp_ns)
 
     def on_rejected(self, stamp_ns: int, T_odom_body: Array, detail: str) -> Decision:
-        """Step with an image that gave no pose; `detail` says why."""
+        """Step with an image that gave no pose; `detail` says why. Without odometry at its stamp use `on_time`."""
         if self._settings.planar:
             T_odom_body = planar.flatten(T_odom_body)
         return self._on_image_without_fix(stamp_ns, T_odom_body, Cause.NO_FIX, detail)
@@ -89,9 +89,9 @@ class Recovery:
         if self._now_ns is not None and self._is_backward(stamp_ns, self._now_ns):
             return self._clock_backward(stamp_ns, self._now_ns)
         self._now_ns = stamp_ns
-        silent_s = (stamp_ns - self._agreed_ns) / NS_PER_S
+        silent_s = (stamp_ns - max(self._agreed_ns, self._image_ns or 0)) / NS_PER_S
         if self._places.trusted is not None and silent_s > self._settings.degraded_after_s:
-            return self._without_agreement(stamp_ns, Cause.NO_FIX, "no image arrives")
+            return self._without_agreement(stamp_ns, Cause.NO_FIX, f"no image for {silent_s:.1f} s")
         return self._decide(self._state, self._cause, self._detail)
 
     def on_loss(self, detail: str) -> Decision:
