@@ -30,6 +30,7 @@ class Reason(str, Enum):
     GATE_FAILED = "gate_failed"
     DEGENERATE = "degenerate"
     TOO_FEW_INLIERS = "too_few_inliers"
+    UNSURE_SCENE = "unsure_scene"
     TOO_UNCERTAIN = "too_uncertain"
     OUTSIDE_MAP = "outside_map"
     NO_TRANSFORM = "no_transform"
@@ -72,6 +73,8 @@ class Estimate:
         map_frame: name of the frame the pose lives in.
         stamp_ns: stamp of the image the pose belongs to.
         evidence: what the solver saw, for diagnostics (inlier ratio, residual in metres, ...).
+        scene: name of the place, for relocalizers that know several.
+        cell_weights: (rows, columns) what each cell of the image given to the network counted for, for pictures.
     """
 
     T_map_camera: Array
@@ -79,6 +82,8 @@ class Estimate:
     map_frame: str
     stamp_ns: int
     evidence: dict[str, float]
+    scene: str = ""
+    cell_weights: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,21 +106,69 @@ class GateSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RaysSpec:
+    """The second tensor of networks that are told the camera: (1, rows * columns, 3) float32 unit rays, row by row.
+
+    Args:
+        name: of the tensor.
+        rows: of the grid of cells.
+        columns: of it.
+    """
+
+    name: str = "rays"
+    rows: int
+    columns: int
+
+    def __post_init__(self) -> None:
+        _require(self.rows > 0 and self.columns > 0, f"rays: grid is {self.rows}x{self.columns}, expected > 0")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the tensor: batch of one, cells, x y z."""
+        return (1, self.rows * self.columns, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneSpec:
+    """One place the network knows, and what a pose in it must keep.
+
+    Args:
+        name: unique in the bundle.
+        map_frame: name of the frame that poses live in.
+        map_bounds: box of training camera positions, metres.
+        gate: limits a pose must keep.
+        covariance_scale: factor on the solver's covariance, fitted on held-out frames.
+        description: what the place looks like, in words; empty where the method needs none.
+    """
+
+    name: str
+    map_frame: str
+    map_bounds: MapBounds
+    gate: GateSpec
+    covariance_scale: float
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("name", "map_frame"):
+            _require(getattr(self, name), f"scenes: {name} is empty, expected a name")
+        scale = self.covariance_scale
+        _require(scale > 0, f"scene {self.name}: covariance_scale is {scale}, expected > 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything the program knows about a bundle besides the weights.
 
     Args:
         schema_version: version of this schema.
         method: relocalization method, for people and diagnostics (`implicit_geometry`).
-        map_frame: name of the frame that poses live in.
         output_kind: name in the solver table (`points`).
         input: image tensor of the network.
+        rays: tensor with the camera's rays, for networks that take one.
         camera: cameras the network can serve.
         outputs: names of the tensors of the network.
         solve: numbers for the solver, which knows and checks the keys.
-        map_bounds: box of training camera positions, metres.
-        gate: limits a pose must keep.
-        covariance_scale: factor on the solver's covariance, fitted on held-out frames.
+        scenes: places the network knows, in the order of its outputs; most methods know one.
         training: provenance (data, ground_truth, split, steps, seconds, ...).
         metrics: figures measured on held-out frames, with their names and units.
         files: sha256 of each file of the bundle, by name.
@@ -128,24 +176,25 @@ class Manifest:
 
     schema_version: int = SCHEMA_VERSION
     method: str
-    map_frame: str
     output_kind: str
     input: InputSpec
+    rays: RaysSpec | None = None
     camera: CameraAssumption
     outputs: tuple[str, ...]
     solve: dict[str, int | float]
-    map_bounds: MapBounds
-    gate: GateSpec
-    covariance_scale: float
+    scenes: tuple[SceneSpec, ...]
     training: dict[str, Any]
     metrics: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("method", "map_frame", "output_kind"):
+        for name in ("method", "output_kind"):
             _require(getattr(self, name), f"{name} is empty, expected a name")
         _require(len(self.outputs) > 0, "outputs is empty, expected the names of the network's tensors")
-        _require(self.covariance_scale > 0, f"covariance_scale is {self.covariance_scale}, expected > 0")
+        _require(len(self.scenes) > 0, "scenes is empty, expected at least one")
+        names = [scene.name for scene in self.scenes]
+        twice = [name for name in names if names.count(name) > 1]
+        _require(not twice, f"scenes: {twice[:1]} occurs {len(twice)} times, expected one scene of each name")
         for name, digest in self.files.items():
             _require(_FILE_NAME.fullmatch(name), f"files names {name!r}, expected a plain file name")
             _require(_SHA256.fullmatch(digest), f"files: {name} has sha256 {digest!r}, expected 64 hex digits")

@@ -73,6 +73,8 @@ def _read(hint: Any, value: object, where: str) -> Any:
 def _read_union(hint: Any, value: object, where: str) -> Any:
     for choice in get_args(hint):
         if type(value) is choice:
+            return None if value is None else _read(choice, value, where)
+        if dataclasses.is_dataclass(choice) and isinstance(value, dict):
             return _read(choice, value, where)
     names = " or ".join(choice.__name__ for choice in get_args(hint))
     raise BundleError(f"{where} is {_short(value)}, expected a value of type {names}")

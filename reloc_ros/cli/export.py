@@ -10,14 +10,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `reloc export`."""
     parser.add_argument("run", type=Path, help="folder that `reloc train` wrote")
     parser.add_argument("--out", type=Path, required=True, help="bundle folder to write; an old bundle is replaced")
-    parser.add_argument("--map-frame", default="map", help="name of the frame that poses live in (default: map)")
+    parser.add_argument(
+        "--map-frame", action="append", default=[], metavar="[SCENE=]FRAME",
+        help="name of the frame that poses live in (default: map); with SCENE= of one scene",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Export, check the graph against the network and say how closely they agree."""
     from reloc_ros.export.bundle_run import export_run
 
-    bundle, parity = export_run(args.run, args.out, map_frame=args.map_frame)
+    map_frames = {scene: frame for scene, _, frame in (entry.rpartition("=") for entry in args.map_frame)}
+    bundle, parity = export_run(args.run, args.out, map_frames=map_frames)
     print(
         f"{bundle.path}: the graph agrees with the network within {1e3 * parity.translation_m:.4f} mm and "
         f"{parity.rotation_deg:.5f} deg on {parity.images} images"

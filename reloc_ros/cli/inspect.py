@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from reloc_ros.bundle.load import Bundle
+    from reloc_ros.bundle.manifest import SceneSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     for table in (
         _what(bundle),
+        *map(_scene, bundle.manifest.scenes),
         _numbers("Training", bundle.manifest.training),
         _numbers("Metrics", bundle.manifest.metrics),
     ):
@@ -55,23 +57,39 @@ def _check(bundle: Bundle) -> list[str]:
 
 def _what(bundle: Bundle) -> Table:
     manifest = bundle.manifest
-    spec, camera, bounds, gate = manifest.input, manifest.camera, manifest.map_bounds, manifest.gate
+    spec, camera = manifest.input, manifest.camera
     fov_deg = f"{camera.horizontal_fov_deg_min:.1f} to {camera.horizontal_fov_deg_max:.1f} deg wide"
-    limits = f"position std <= {gate.max_position_std_m:.3g} m, rotation std <= {gate.max_rotation_std_rad:.3g} rad"
-    box = ", ".join(
-        f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip("xyz", bounds.min_m, bounds.max_m, strict=True)
+    rays = (
+        ""
+        if manifest.rays is None
+        else f"; {manifest.rays.rows}x{manifest.rays.columns} rays as {manifest.rays.name!r}"
     )
     return _table(
         str(bundle.path),
         {
             "method": f"{manifest.method} (outputs {', '.join(manifest.outputs)}; solved as {manifest.output_kind})",
-            "input": f"{spec.width}x{spec.height} {spec.channels} {spec.dtype} {spec.layout}, tensor {spec.name!r}",
+            "input": f"{spec.width}x{spec.height} {spec.channels} {spec.dtype} {spec.layout}, tensor {spec.name!r}{rays}",
             "camera": f"{camera.model}, {fov_deg}",
-            "map frame": manifest.map_frame,
+            "solve": ", ".join(f"{key} {value:g}" for key, value in manifest.solve.items()),
+        },
+    )
+
+
+def _scene(scene: SceneSpec) -> Table:
+    gate, bounds = scene.gate, scene.map_bounds
+    box = ", ".join(
+        f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip("xyz", bounds.min_m, bounds.max_m, strict=True)
+    )
+    limits = f"position std <= {gate.max_position_std_m:.3g} m, rotation std <= {gate.max_rotation_std_rad:.3g} rad"
+    described = {"description": scene.description} if scene.description else {}
+    return _table(
+        f"Scene {scene.name}",
+        {
+            "map frame": scene.map_frame,
             "map bounds": f"{box} m (training cameras), margin {gate.bounds_margin_m:.2f} m",
             "gate": limits,
-            "covariance scale": f"{manifest.covariance_scale:.3g}",
-            "solve": ", ".join(f"{key} {value:g}" for key, value in manifest.solve.items()),
+            "covariance scale": f"{scene.covariance_scale:.3g}",
+            **described,
         },
     )
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-METHODS = ("implicit_geometry",)
+METHODS = ("implicit_geometry", "dimm", "mvl_loc", "encoder")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `reloc train`."""
-    parser.add_argument("method", choices=METHODS, help="which relocalizer")
     parser.add_argument(
-        "--data", action="append", required=True, metavar="FORMAT:PATH", help="data set; give it again for more"
+        "method", choices=METHODS, help="which relocalizer; encoder pre-trains one for dimm and mvl_loc"
+    )
+    parser.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        metavar="[SCENE=]FORMAT:PATH",
+        help="data set; give it again for more, in one map frame or, for mvl_loc and encoder, one for each scene",
     )
     parser.add_argument("--out", type=Path, required=True, help="run folder; an interrupted run there is resumed")
     parser.add_argument("--config", type=Path, help="YAML with what differs from the defaults")
@@ -28,9 +34,13 @@ def run(args: argparse.Namespace) -> int:
     from reloc_ros.training.distributed import join_world
     from reloc_ros.training.train import train
 
-    config = read_config(args.config, max_minutes=args.max_minutes, initial=args.initial, labels=args.labels)
+    config = read_config(
+        args.method, args.config, max_minutes=args.max_minutes, initial=args.initial, labels=args.labels
+    )
     with join_world(args.device) as world:
         best = train(args.data, args.out, config, world)
         if world.leads:
-            print(f"{best}\nnext: reloc export {args.out} --out BUNDLE")
+            ready = "encoder: {{frozen: true, weights: {0}}} in the configuration of dimm or mvl_loc"
+            after = ready if args.method == "encoder" else "reloc export {0} --out BUNDLE"
+            print(f"{best}\nnext: {after.format(args.out)}")
     return 0

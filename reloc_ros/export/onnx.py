@@ -7,33 +7,35 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from reloc_ros.networks.implicit_geometry import OUTPUT_NAMES, ImplicitGeometry
+from reloc_ros.bundle.manifest import Manifest
 
 # The oldest that holds layer normalisation as one operator; TensorRT 10.3 and ONNX Runtime read it.
 OPSET = 18
 
 
-def export_onnx(network: ImplicitGeometry, height: int, width: int, path: Path) -> None:
+def export_onnx(network: nn.Module, manifest: Manifest, path: Path) -> None:
     """Write the network as one ONNX file with its weights inside.
 
     Args:
         network: in evaluation mode, on the CPU.
-        height: of the input image, pixels.
-        width: of it.
+        manifest: says the names and shapes of its tensors.
         path: file to write.
     """
-    image = torch.zeros((1, height, width, 3), dtype=torch.uint8)
+    inputs = {manifest.input.name: torch.zeros(manifest.input.shape, dtype=torch.uint8)}
+    if manifest.rays is not None:
+        inputs[manifest.rays.name] = torch.zeros(manifest.rays.shape)
     # The exporter announces each pass it makes; nothing of it is for the user.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network.eval().to(memory_format=torch.contiguous_format),
-            (image,),
+            tuple(inputs.values()),
             path,
-            input_names=["image"],
-            output_names=list(OUTPUT_NAMES),
+            input_names=list(inputs),
+            output_names=list(manifest.outputs),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from reloc_ros.bundle.manifest import Manifest
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.errors import ExportError
 from reloc_ros.geometry import rotation
 from reloc_ros.inference.backend import Backend
+from reloc_ros.localization.prepare import network_inputs
 from reloc_ros.localization.solve import create_solver
 from reloc_ros.localization.solve.solution import Solution
 from reloc_ros.types import Image
@@ -31,32 +32,27 @@ class Parity:
 def check_parity(
     reference: Backend,
     candidate: Backend,
+    manifest: Manifest,
     images: list[Image],
     camera: Camera,
-    *,
-    output_kind: str,
-    settings: dict[str, Any],
-    scale_m: float,
 ) -> Parity:
     """Return the largest difference of the poses two back ends lead to.
 
     Args:
         reference: what to agree with.
         candidate: what is checked.
+        manifest: of the bundle that both run.
         images: (H, W, 3) uint8 each, of the network's size.
         camera: model of these images.
-        output_kind: of the solver table.
-        settings: of the solver.
-        scale_m: size of the scene; the limit of 1 mm is for a scene of one metre and grows with it.
 
     Raises:
-        ExportError: the poses differ by more than 1 mm per metre of scene or 0.05 degrees, or one has none.
+        ExportError: the poses differ by more than 1 mm per metre of the mapped box or 0.05 degrees, or one has none.
     """
-    solver = create_solver(output_kind, settings)
+    solver = create_solver(manifest.output_kind, manifest.solve)
     moved_m, turned_deg = 0.0, 0.0
     for index, image in enumerate(images):
-        tensor = {"image": np.ascontiguousarray(image)[np.newaxis]}
-        poses = [solver(backend.run(tensor), camera) for backend in (reference, candidate)]
+        inputs = network_inputs(manifest, np.ascontiguousarray(image)[np.newaxis], camera)
+        poses = [solver(backend.run(inputs), camera) for backend in (reference, candidate)]
         solved = [pose for pose in poses if isinstance(pose, Solution)]
         if len(solved) == 1:
             raise ExportError(f"image {index} has a pose on one of {reference.name} and {candidate.name} only")
@@ -65,7 +61,8 @@ def check_parity(
             moved_m = max(moved_m, float(np.linalg.norm(first[:3, 3] - second[:3, 3])))
             turned_rad = rotation.angle_between_rad(first[:3, :3], second[:3, :3])
             turned_deg = max(turned_deg, float(np.degrees(turned_rad)))
-    limit_m = MAX_TRANSLATION_M * max(scale_m, 1.0)
+    sizes_m = [np.linalg.norm(np.subtract(s.map_bounds.max_m, s.map_bounds.min_m)) for s in manifest.scenes]
+    limit_m = MAX_TRANSLATION_M * max(1.0, float(max(sizes_m)))
     if moved_m > limit_m or turned_deg > MAX_ROTATION_DEG:
         raise ExportError(
             f"{candidate.name} differs from {reference.name} by {1e3 * moved_m:.3f} mm and {turned_deg:.4f} deg, limits "

@@ -65,13 +65,14 @@ def _eager(bundle: Bundle, scratch: Path, threads: int) -> Backend:
 
 def _measure(backends: list[Backend], bundle: Bundle) -> dict[str, list[float]]:
     generator = np.random.default_rng(0)
-    spec = bundle.manifest.input
+    spec, rays = bundle.manifest.input, bundle.manifest.rays
     images = generator.integers(0, 256, (8, *spec.shape), dtype=np.uint8)
+    constant = {} if rays is None else {rays.name: generator.normal(size=rays.shape).astype(np.float32)}
     seconds: dict[str, list[float]] = {backend.name: [] for backend in backends}
     for call in track(range(_WARM_UP_CALLS + _CALLS), description="Measuring", transient=True):
         for backend in backends:
             start = perf_counter()
-            backend.run({spec.name: images[call % len(images)]})
+            backend.run({spec.name: images[call % len(images)], **constant})
             if call >= _WARM_UP_CALLS:
                 seconds[backend.name].append(perf_counter() - start)
     return seconds

@@ -88,6 +88,8 @@ def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest) 
     spec = manifest.input
     inputs = {node.name: (node.type, tuple(node.shape)) for node in session.get_inputs()}
     expected = {spec.name: (f"tensor({spec.dtype})", spec.shape)}
+    if manifest.rays is not None:
+        expected[manifest.rays.name] = ("tensor(float)", manifest.rays.shape)
     if inputs != expected:
         raise BackendError(f"the network's inputs are {inputs}, the manifest says {expected}; export the bundle again")
     outputs = {node.name: node for node in session.get_outputs()}

@@ -41,7 +41,8 @@ class TorchBackend:
             )
         if threads:
             torch.set_num_threads(threads)
-        self._input = bundle.manifest.input
+        rays = bundle.manifest.rays
+        self._inputs = (bundle.manifest.input.name,) + (() if rays is None else (rays.name,))
         self._outputs = bundle.manifest.outputs
         self._network: torch.nn.Module | None = _load_network(bundle.manifest.method, path).eval()
 
@@ -49,10 +50,10 @@ class TorchBackend:
         """Return the network's outputs by name; see `Backend.run`."""
         if self._network is None:
             raise BackendError("back end torch is closed; create a new one")
-        if set(inputs) != {self._input.name}:
-            raise BackendError(f"inputs are {sorted(inputs)}, the network takes {self._input.name}")
+        if set(inputs) != set(self._inputs):
+            raise BackendError(f"inputs are {sorted(inputs)}, the network takes {', '.join(self._inputs)}")
         with torch.inference_mode():
-            values = self._network(torch.tensor(inputs[self._input.name]))
+            values = self._network(*(torch.tensor(inputs[name]) for name in self._inputs))
         return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
     def close(self) -> None:
@@ -60,12 +61,12 @@ class TorchBackend:
         self._network = None
 
 
-def _load_network(method: str, checkpoint: Path) -> torch.nn.Module:
-    if method == "implicit_geometry":
-        from reloc_ros.networks.implicit_geometry import load_network
+def _load_network(method: str, path: Path) -> torch.nn.Module:
+    from reloc_ros.networks.table import NETWORKS
 
-        return load_network(checkpoint)
-    raise BackendError(f"back end torch has no network for the method {method!r}; use the back end onnxruntime")
+    if method not in NETWORKS:
+        raise BackendError(f"back end torch has no network for the method {method!r}; use the back end onnxruntime")
+    return NETWORKS[method].from_checkpoint(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def write_untrained(bundle: Bundle, path: Path) -> None:
@@ -74,10 +75,13 @@ def write_untrained(bundle: Bundle, path: Path) -> None:
     Raises:
         BackendError: the manifest does not say how the network was made.
     """
-    from reloc_ros.networks.implicit_geometry import ImplicitGeometry, NetworkConfig, describe_network
+    from reloc_ros.networks.table import NETWORKS
 
+    manifest = bundle.manifest
     try:
-        config = NetworkConfig(**{**bundle.manifest.training["config"]["network"], "encoder_checkpoint": None})
+        content = NETWORKS[manifest.method].untrained(manifest.training["config"])
     except (KeyError, TypeError) as error:
-        raise BackendError(f"the manifest of {bundle.path} has no training.config.network; export it again") from error
-    torch.save(describe_network(ImplicitGeometry(config, torch.zeros(3), 1.0)), path)
+        raise BackendError(
+            f"the manifest of {bundle.path} has no training.config of its network; export it again"
+        ) from error
+    torch.save(content, path)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from reloc_ros.bundle.manifest import Manifest
 from reloc_ros.inference.backend import Backend
 from reloc_ros.localization.gate import gate
-from reloc_ros.localization.prepare import Prepared, prepare
+from reloc_ros.localization.prepare import Prepared, network_inputs, prepare
 from reloc_ros.localization.solve import create_solver
 from reloc_ros.localization.solve.solution import Failure, Solution
 from reloc_ros.types import Estimate, Frame, Localization, Outputs, Reason, Rejected
@@ -63,26 +63,31 @@ class Localizer:
         return prepare(frame, self._manifest.input, self._manifest.camera)
 
     def _infer(self, prepared: Prepared) -> Outputs:
-        return self._backend.run({self._manifest.input.name: prepared.image})
+        return self._backend.run(network_inputs(self._manifest, prepared.image, prepared.camera))
 
     def _solve(self, outputs: Outputs, prepared: Prepared) -> Solution | Failure:
         solution = self._solver(outputs, prepared.camera)
         if isinstance(solution, Failure):
             return solution
-        return replace(solution, covariance=solution.covariance * self._manifest.covariance_scale)
+        scale = self._manifest.scenes[solution.scene].covariance_scale
+        return replace(solution, covariance=solution.covariance * scale)
 
     def _gate(self, solution: Solution) -> Solution | Failure:
-        return gate(solution, self._manifest.gate, self._manifest.map_bounds)
+        scene = self._manifest.scenes[solution.scene]
+        return gate(solution, scene.gate, scene.map_bounds)
 
     def _answer(self, frame: Frame, accepted: Solution | Failure) -> Localization:
         if isinstance(accepted, Failure):
             return Rejected(reason=accepted.reason, detail=accepted.detail, stamp_ns=frame.stamp_ns)
+        scene = self._manifest.scenes[accepted.scene]
         return Estimate(
             T_map_camera=accepted.T_map_camera,
             covariance=accepted.covariance,
-            map_frame=self._manifest.map_frame,
+            map_frame=scene.map_frame,
             stamp_ns=frame.stamp_ns,
             evidence=accepted.evidence,
+            scene=scene.name,
+            cell_weights=accepted.cell_weights,
         )
 
     def _run(self, stage: str, function: Callable[..., T | Failure], *nouns: object) -> T | Failure:

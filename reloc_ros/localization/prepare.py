@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from reloc_ros.bundle.manifest import CameraAssumption, InputSpec
+from reloc_ros.bundle.manifest import CameraAssumption, InputSpec, Manifest
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.field_of_view import horizontal_fov_deg
-from reloc_ros.localization.camera_cache import CameraCache
+from reloc_ros.localization.camera_cache import CameraCache, cached_ray_grid
 from reloc_ros.localization.solve.solution import Failure
-from reloc_ros.types import Frame, Image, Reason
+from reloc_ros.types import Frame, Image, Outputs, Reason
 
 # Below this difference of aspect ratios pixels are squeezed rather than cropped: the camera model follows exactly, and
 # 320x240 against 321x240 should not cost a column of the view.
@@ -58,6 +58,21 @@ def prepare(frame: Frame, spec: InputSpec, assumption: CameraAssumption) -> Prep
         return fit
     cropped = frame.image[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width]
     return Prepared(image=_resized(cropped, spec.width, spec.height)[np.newaxis], camera=fit.camera)
+
+
+def network_inputs(manifest: Manifest, image: Image, camera: Camera) -> Outputs:
+    """Return the network's input tensors by name: the image, and the rays of its cells where the network takes them.
+
+    Args:
+        manifest: says which tensors there are.
+        image: (1, height, width, 3) uint8, as `prepare` made it.
+        camera: model of exactly this image.
+    """
+    inputs: Outputs = {manifest.input.name: image}
+    if manifest.rays is not None:
+        rays = cached_ray_grid(camera, manifest.rays.rows, manifest.rays.columns)
+        inputs[manifest.rays.name] = rays[np.newaxis].astype(np.float32)
+    return inputs
 
 
 def _resized(image: Image, width: int, height: int) -> Image:

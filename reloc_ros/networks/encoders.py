@@ -149,9 +149,14 @@ class _Residual(nn.Module):
 
 
 class PatchConv(nn.Module):
-    """Small residual encoder of dense 3x3 convolutions, which CPUs run at a far higher rate than depth-wise ones."""
+    """Small residual encoder of dense 3x3 convolutions, which CPUs run at a far higher rate than depth-wise ones.
 
-    def __init__(self, widths: tuple[int, int, int, int, int], depths: tuple[int, int, int]) -> None:
+    Args:
+        widths: channels of the two convolutions of the stem, then of each stage.
+        depths: residual blocks of each stage; the first stage ends at stride 8, each further one halves the map.
+    """
+
+    def __init__(self, widths: tuple[int, ...], depths: tuple[int, ...]) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             _conv_bn(3, widths[0], 3, 2, 1, nn.ReLU), _conv_bn(widths[0], widths[1], 3, 2, 1, nn.ReLU)
@@ -166,7 +171,7 @@ class PatchConv(nn.Module):
         self.channels = widths[2:]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the maps of (B, 3, H, W) normalised images at strides 8, 16, 32."""
+        """Return the maps of (B, 3, H, W) normalised images after each stage."""
         x = self.stem(x)
         maps = []
         for stage in self.stages:

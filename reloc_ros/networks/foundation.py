@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
-from reloc_ros.networks.hf_folder import build_untrained, load_pretrained, require_model_type
+from reloc_ros.networks.hf_folder import build_untrained, load_pretrained, read_config, require_model_type
 from reloc_ros.networks.token_encoders import patch_grid
 
 
@@ -48,6 +48,8 @@ class FoundationEncoder(nn.Module):
     Made by `from_folder` or `from_config` of a family; both need the size of the images in pixels.
     """
 
+    # Name in a training configuration.
+    KIND: ClassVar[str]
     # What config.json may say under model_type, and the class of transformers that reads it.
     MODEL_TYPES: ClassVar[dict[str, str]]
     # Weights of such checkpoints that an image tower has no use for.
@@ -113,7 +115,7 @@ class FoundationEncoder(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """Return what `from_config` needs, in plain values."""
-        return {"config": self.tower_config.to_dict(), "height": self.height, "width": self.width}
+        return {"kind": self.KIND, "config": self.tower_config.to_dict(), "height": self.height, "width": self.width}
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns of the patches of an image of that size, pixels.
@@ -155,6 +157,7 @@ class ClipImageEncoder(FoundationEncoder):
     texts (512 channels for ViT-B/32).
     """
 
+    KIND = "clip"
     MODEL_TYPES: ClassVar[dict[str, str]] = {
         "clip": "CLIPVisionModelWithProjection",
         "clip_vision_model": "CLIPVisionModelWithProjection",
@@ -183,6 +186,7 @@ class ClipImageEncoder(FoundationEncoder):
 class DinoV2Encoder(FoundationEncoder):
     """DINOv2 (Oquab et al. 2023), with or without registers (Darcet et al. 2023), which are dropped at the end."""
 
+    KIND = "dinov2"
     MODEL_TYPES: ClassVar[dict[str, str]] = {
         "dinov2": "Dinov2Model",
         "dinov2_with_registers": "Dinov2WithRegistersModel",
@@ -217,3 +221,16 @@ def _positions(embeddings: Any, channels: int, height: int, width: int) -> Tenso
     tokens = torch.zeros(1, 1 + (height // patch_px) * (width // patch_px), channels)
     positions: Tensor = embeddings.interpolate_pos_encoding(tokens, height, width)
     return positions
+
+
+def patch_px_of(folder: str | Path) -> int:
+    """Return the side of the patches of a checkpoint in a Hugging Face folder, pixels.
+
+    Raises:
+        ConfigError: the folder's `config.json` is missing or does not say.
+    """
+    config = read_config(folder)
+    patch_px = config.get("patch_size", config.get("vision_config", {}).get("patch_size"))
+    if not isinstance(patch_px, int) or patch_px < 1:
+        raise ConfigError(f"{folder}/config.json names no patch_size; give the folder of a vision transformer")
+    return patch_px

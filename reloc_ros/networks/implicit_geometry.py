@@ -9,7 +9,6 @@ the encoder's strides so that each cell sees both its texture and the whole imag
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +18,8 @@ from reloc_ros.errors import ConfigError
 from reloc_ros.networks.encoders import STRIDES, create_encoder
 
 OUTPUT_NAMES = ("points_map", "range_m", "weights")
+# Both sides of an image are multiples of the encoders' deepest stride.
+STEP_PX = STRIDES[-1]
 # ImageNet statistics, so that torchvision's checkpoints see what they were trained on.
 _MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 _STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
@@ -133,11 +134,11 @@ class ImplicitGeometry(nn.Module):
 
 
 def describe_network(network: ImplicitGeometry) -> dict[str, Any]:
-    """Return what `network_from_checkpoint` needs: the configuration and the weights."""
+    """Return what `from_checkpoint` needs: the configuration and the weights."""
     return {"config": asdict(network.config), "network": network.state_dict()}
 
 
-def network_from_checkpoint(content: dict[str, Any]) -> ImplicitGeometry:
+def from_checkpoint(content: dict[str, Any]) -> ImplicitGeometry:
     """Return the network that `describe_network` described, ready to run."""
     # The weights are in the checkpoint; the encoder's own file need not exist any more.
     config = replace(NetworkConfig(**content["config"]), encoder_checkpoint=None)
@@ -146,10 +147,10 @@ def network_from_checkpoint(content: dict[str, Any]) -> ImplicitGeometry:
         network.load_state_dict(content["network"])
     except RuntimeError as error:
         raise ConfigError(f"the checkpoint's weights do not fit its own configuration {config}: {error}") from error
-    network.eval()
-    return network
+    return network.eval()
 
 
-def load_network(checkpoint: Path) -> ImplicitGeometry:
-    """Return the network in a checkpoint file, ready to run."""
-    return network_from_checkpoint(torch.load(checkpoint, map_location="cpu", weights_only=True))
+def untrained(train_config: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint with random weights of the network that a training configuration describes."""
+    config = replace(NetworkConfig(**train_config["network"]), encoder_checkpoint=None)
+    return describe_network(ImplicitGeometry(config, torch.zeros(3), 1.0))

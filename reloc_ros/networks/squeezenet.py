@@ -70,6 +70,10 @@ class SqueezeNet(nn.Module):
         network.eval()
         return network
 
+    def describe(self) -> dict[str, Any]:
+        """Return what makes the network again, besides its weights."""
+        return {"kind": "squeezenet"}
+
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns of the tokens of an image of that size, pixels.
 

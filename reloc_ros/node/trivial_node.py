@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reloc_ros.bundle.manifest import CameraAssumption, GateSpec, InputSpec, Manifest, MapBounds
+from reloc_ros.bundle.manifest import CameraAssumption, GateSpec, InputSpec, Manifest, MapBounds, SceneSpec
 from reloc_ros.cameras.camera import Camera, ray_grid
 from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.cameras.pinhole import PinholeCamera
@@ -85,7 +85,6 @@ def open_trivial(settings: Settings) -> Load:
 def _manifest(kind: str, spec: InputSpec) -> Manifest:
     return Manifest(
         method="trivial",
-        map_frame="map",
         output_kind="points",
         input=spec,
         camera=CameraAssumption(model=kind, horizontal_fov_deg_min=0.0, horizontal_fov_deg_max=360.0),
@@ -98,9 +97,15 @@ def _manifest(kind: str, spec: InputSpec) -> Manifest:
             "min_inlier_ratio": 0.1,
             "min_conditioning": 1e-6,
         },
-        map_bounds=MapBounds(min_m=(-1.0, -1.0, -1.0), max_m=(1.0, 1.0, 1.0)),
-        gate=GateSpec(max_position_std_m=1.0, max_rotation_std_rad=1.0, bounds_margin_m=1.0),
-        covariance_scale=1.0,
+        scenes=(
+            SceneSpec(
+                name="nowhere",
+                map_frame="map",
+                map_bounds=MapBounds(min_m=(-1.0, -1.0, -1.0), max_m=(1.0, 1.0, 1.0)),
+                gate=GateSpec(max_position_std_m=1.0, max_rotation_std_rad=1.0, bounds_margin_m=1.0),
+                covariance_scale=1.0,
+            ),
+        ),
         training={},
         metrics={},
     )

@@ -99,13 +99,13 @@ def _rolled(
     return View(image=rolled, rays=camera.rays(pixels).astype(np.float32), inside=~hidden)
 
 
-def random_light(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def random_light(images: Tensor, config: AugmentConfig, generator: torch.Generator | None = None) -> Tensor:
     """Return (B, H, W, 3) float images, 0 to 255, with random exposure, contrast, colour and noise.
 
     Args:
         images: (B, H, W, 3) uint8.
         config: ranges.
-        generator: of the images' device.
+        generator: of the images' device; None takes torch's own.
     """
 
     def factor(spread: float, channels: int = 1) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from reloc_ros.errors import TrainingError
-from reloc_ros.networks.implicit_geometry import ImplicitGeometry, network_from_checkpoint
+from reloc_ros.networks.table import NETWORKS
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -36,12 +36,23 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_trained(run_or_file: str | Path) -> tuple[ImplicitGeometry, dict[str, Any]]:
-    """Return the best network of a run (or the one in a file) and all the checkpoint says about it."""
+def load_trained(run_or_file: str | Path, method: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the best network of a run (or the one in a file) and all the checkpoint says about it.
+
+    Args:
+        run_or_file: run folder or checkpoint.
+        method: what it must be a network of; None takes any that can localize.
+
+    Raises:
+        TrainingError: there is no usable checkpoint, or it is of another method.
+    """
     path = Path(run_or_file)
     path = path / BEST if path.is_dir() else path
     content = load(path)
-    return network_from_checkpoint(content), content
+    found = content.get("method")
+    if found not in NETWORKS or method not in (None, found):
+        raise TrainingError(f"{path} holds a run of {found}; give one of {method or ', '.join(NETWORKS)}")
+    return NETWORKS[found].from_checkpoint(content), content
 
 
 def average_into(average: nn.Module, network: nn.Module, decay: float) -> None:

@@ -8,18 +8,20 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import yaml
 
 from reloc_ros.datasets.splits import Split
 from reloc_ros.errors import ConfigError
+from reloc_ros.networks.dimm import RayHeadConfig
 from reloc_ros.networks.implicit_geometry import NetworkConfig
+from reloc_ros.networks.token_encoders import TokenEncoderConfig
 
 T = TypeVar("T")
 
-# Deepest stride of the encoders.
-_STEP_PX = 32
+_SMALLEST_SIDE_PX = 64
+_LARGEST_SIDE_PX = 1024
 LABELS = ("pose", "position")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -29,7 +31,7 @@ class InputConfig:
     """Size of the image that the network sees.
 
     Args:
-        width: pixels, a multiple of 32; None follows the shape of the data set's images.
+        width: pixels, a multiple of the encoder's step; None follows the shape of the data set's images.
         height: likewise; both or neither.
         pixels: about how many pixels the image has when the size follows the data set.
     """
@@ -46,17 +48,33 @@ class InputConfig:
         )
         for name in ("width", "height"):
             value = getattr(self, name)
-            good = value is None or (value >= 2 * _STEP_PX and value % _STEP_PX == 0)
-            _require(good, f"input.{name} is {value}", f"a multiple of {_STEP_PX}, at least {2 * _STEP_PX}")
+            _require(
+                value is None or value >= _SMALLEST_SIDE_PX, f"input.{name} is {value}", f"at least {_SMALLEST_SIDE_PX}"
+            )
         _require(
-            self.pixels >= (2 * _STEP_PX) ** 2, f"input.pixels is {self.pixels}", f"at least {(2 * _STEP_PX) ** 2}"
+            self.pixels >= _SMALLEST_SIDE_PX**2, f"input.pixels is {self.pixels}", f"at least {_SMALLEST_SIDE_PX**2}"
         )
 
-    def size_for(self, width: int, height: int) -> tuple[int, int]:
-        """Return width and height of the network's image for data set images of width x height pixels."""
+    def size_for(self, width: int, height: int, step_px: int) -> tuple[int, int]:
+        """Return width and height of the network's image.
+
+        Args:
+            width: of the data set's images, pixels.
+            height: of them.
+            step_px: both sides must be multiples of it: the encoder's patch or deepest stride.
+
+        Raises:
+            ConfigError: a side that the configuration names is no multiple of the step.
+        """
         if self.width is not None and self.height is not None:
+            for name, side in (("width", self.width), ("height", self.height)):
+                _require(
+                    side % step_px == 0,
+                    f"input.{name} is {side}",
+                    f"a multiple of {step_px}, the encoder's step, such as {max(1, side // step_px) * step_px}",
+                )
             return self.width, self.height
-        steps = range(2 * _STEP_PX, 1025, _STEP_PX)
+        steps = range(-(-_SMALLEST_SIDE_PX // step_px) * step_px, _LARGEST_SIDE_PX + 1, step_px)
 
         def cost(size: tuple[int, int]) -> float:
             # A wrong shape costs view at the border, a wrong area only time: the shape counts four times.
@@ -120,8 +138,24 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeatureConfig:
+    """Features of a frozen encoder, computed once and read at every step.
+
+    Args:
+        views: how many views of each image, the first as it is, the others augmented.
+        folder: where to keep them, so that runs with the same encoder and images share them; None is the run folder.
+    """
+
+    views: int = 8
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.views >= 1, f"features.views is {self.views}", "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run of implicit scene geometry.
+    """What every training run can be told.
 
     Args:
         max_minutes: the learning rate reaches its end after this time, if `epochs` does not come first.
@@ -130,15 +164,14 @@ class TrainConfig:
         average: decay of the running average of the weights, which is what is validated and exported.
         precision: of the network's activations; `auto` takes bfloat16 where the device computes in it.
         workers: processes that load and augment; 0 does it in the training process.
-        labels: `pose`, or `position` to fine-tune from positions alone (UWB, GNSS, AMCL); needs `initial`.
         initial: run folder or checkpoint whose weights to start from.
         validate_every_minutes: time between validations and checkpoints.
     """
 
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    method: ClassVar[str]
+
     input: InputConfig = field(default_factory=InputConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
     split: Split = field(default_factory=Split)
     max_minutes: float = 30.0
     epochs: int = 400
@@ -149,7 +182,6 @@ class TrainConfig:
     precision: str = "auto"
     workers: int = 0
     seed: int = 0
-    labels: str = "pose"
     initial: str | None = None
     validate_every_minutes: float = 2.0
 
@@ -161,6 +193,26 @@ class TrainConfig:
         _require(self.workers >= 0, f"workers is {self.workers}", "0 or more")
         _require(0 <= self.average < 1, f"average is {self.average}", "in 0 to 1, without 1")
         _require(self.precision in PRECISIONS, f"precision is {self.precision!r}", f"one of {', '.join(PRECISIONS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImplicitGeometryConfig(TrainConfig):
+    """One training run of implicit scene geometry.
+
+    Args:
+        network: its shape.
+        loss: weights of the losses.
+        labels: `pose`, or `position` to fine-tune from positions alone (UWB, GNSS, AMCL); needs `initial`.
+    """
+
+    method: ClassVar[str] = "implicit_geometry"
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    labels: str = "pose"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         _require(self.labels in LABELS, f"labels is {self.labels!r}", f"one of {', '.join(LABELS)}")
         _require(
             self.labels == "pose" or self.initial is not None,
@@ -169,8 +221,51 @@ class TrainConfig:
         )
 
 
-def read_config(path: Path | None, **changes: Any) -> TrainConfig:
-    """Return the defaults with what a YAML file names and then `changes` put over them.
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig(TrainConfig):
+    """One pre-training run of an encoder on many scenes.
+
+    Args:
+        encoder: which one.
+        balance: scenes of few images are shown (largest / own)^balance times as often.
+    """
+
+    method: ClassVar[str] = "encoder"
+
+    encoder: TokenEncoderConfig = field(default_factory=TokenEncoderConfig)
+    balance: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class DimmConfig(TrainConfig):
+    """One training run of DIMM.
+
+    Args:
+        encoder: which one, and whether it is frozen.
+        head: shape of the mappers.
+        features: of a frozen encoder.
+        rays: patches in a batch when the encoder is frozen; `batch_size` counts images when it is not.
+    """
+
+    method: ClassVar[str] = "dimm"
+
+    encoder: TokenEncoderConfig = field(default_factory=TokenEncoderConfig)
+    head: RayHeadConfig = field(default_factory=RayHeadConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    rays: int = 5120
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.rays >= 2, f"rays is {self.rays}", "2 or more")
+
+
+CONFIGS: dict[str, type[TrainConfig]] = {
+    config.method: config for config in (ImplicitGeometryConfig, DimmConfig, EncoderConfig)
+}
+
+
+def read_config(method: str, path: Path | None, **changes: Any) -> TrainConfig:
+    """Return a method's defaults with what a YAML file names and then `changes` put over them.
 
     Raises:
         ConfigError: the file is unreadable, names an unknown key, or a value is of the wrong type or out of range.
@@ -185,14 +280,14 @@ def read_config(path: Path | None, **changes: Any) -> TrainConfig:
             raise ConfigError(f"training configuration {path} is {data!r}; expected keys and values")
     data = {**data, **{key: value for key, value in changes.items() if value is not None}}
     try:
-        return config_from_dict(data)
+        return config_from_dict(method, data)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from error
 
 
-def config_from_dict(data: Mapping[str, Any]) -> TrainConfig:
+def config_from_dict(method: str, data: Mapping[str, Any]) -> TrainConfig:
     """Return the configuration that `config_to_dict` wrote, or one with any keys left out at their defaults."""
-    return _fill(TrainConfig, data, "")
+    return _fill(CONFIGS[method], data, "")
 
 
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -203,7 +298,7 @@ def config_to_dict(config: TrainConfig) -> dict[str, Any]:
 def _fill(cls: type[T], data: Any, where: str) -> T:
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where or 'configuration'} is {data!r}; expected keys and values")
-    hints = typing.get_type_hints(cls)
+    hints = {name: hint for name, hint in typing.get_type_hints(cls).items() if name != "method"}
     unknown = sorted(set(map(str, data)) - set(hints))
     if unknown:
         raise ConfigError(f"key {where}{unknown[0]} is unknown; known are {', '.join(hints)}")

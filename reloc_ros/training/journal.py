@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from reloc_ros.training.task import Verdict
+
 _log = logging.getLogger(__name__)
 
 _SHOW_EVERY = 10
@@ -56,20 +58,17 @@ class Journal:
         text = f"epoch {epoch:.0f}  step {step}  loss {loss:.3f}  {self._last_validation}"
         self._progress.update(self._task, completed=min(progress, 1.0), description=text)
 
-    def write(self, *, step: int, seconds: float, validation: dict[str, float]) -> None:
+    def write(self, *, step: int, seconds: float, verdict: Verdict) -> None:
         """Add one line with the mean losses since the last one and the errors on held-out images."""
         # Each over the steps that had it: the pose losses start late.
         losses = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
         self._sums.clear()
         self._counts.clear()
         self._steps = 0
-        line = {"step": step, "seconds": round(seconds, 1), "losses": losses, "validation": validation}
+        line = {"step": step, "seconds": round(seconds, 1), "losses": losses, "validation": verdict.summary}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self._last_validation = (
-            f"val {100 * validation['median_translation_error_m']:.1f} cm "
-            f"{validation['median_rotation_error_deg']:.2f} deg"
-        )
+        self._last_validation = f"val {verdict.headline}"
         _log.info("%.1f min, step %d: %s", seconds / 60, step, self._last_validation)
 
     def draw(self) -> None:
@@ -85,11 +84,9 @@ class Journal:
             left.plot(minutes, [line["losses"].get(name, float("nan")) for line in lines], label=name)
         left.set(title="Losses", xlabel="minutes", yscale="log")
         left.legend(fontsize=8)
-        errors_cm = [100 * line["validation"]["median_translation_error_m"] for line in lines]
-        right.plot(minutes, errors_cm, color="tab:blue", label="position, cm")
-        errors_deg = [line["validation"]["median_rotation_error_deg"] for line in lines]
-        right.plot(minutes, errors_deg, color="tab:orange", label="rotation, deg")
-        right.set(title="Median error on held-out images", xlabel="minutes", yscale="log")
+        for name in (name for name in lines[-1]["validation"] if name.endswith(("error_m", "_deg"))):
+            right.plot(minutes, [line["validation"][name] for line in lines], label=name.replace("_", " "))
+        right.set(title="Held-out images", xlabel="minutes", yscale="log")
         right.grid(which="both", alpha=0.3)
         right.legend(fontsize=8)
         figure.savefig(self._picture, dpi=120)

@@ -19,6 +19,9 @@ from reloc_ros.training.differentiable import rotation_angle_rad, weighted_kabsc
 _DISTANCE_LIMITS = (1.0, 0.05)
 _ANGLE_LIMITS_RAD = (0.5, 0.005)
 
+# Of the confidences' loss beside that of the rays; they only read errors off.
+_CONFIDENCE = 0.02
+
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
@@ -86,6 +89,54 @@ def reprojection(seen: Tensor, rays: Tensor, inside: Tensor, progress: float) ->
     direction = seen / seen.norm(dim=-1, keepdim=True).clamp_min(1e-6)
     chord = (direction - rays).square().sum(-1).add(1e-6).sqrt()
     return _mean(_saturate(chord, _ANGLE_LIMITS_RAD, progress), inside)
+
+
+def ray_targets(rays: Tensor, R_map_camera: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the directions (B, N, 3) and the moments (B, N, 3) in map axes of a camera's rays.
+
+    Args:
+        rays: (B, N, 3) unit rays in the camera.
+        R_map_camera: (B, 3, 3).
+        position: (B, 3) of the camera, about the point that moments are about.
+    """
+    directions = rays @ R_map_camera.transpose(-1, -2)
+    return directions, torch.linalg.cross(position[:, None].expand_as(directions), directions)
+
+
+def ray_loss(
+    found: tuple[Tensor, Tensor, Tensor, Tensor], rays: Tensor, R_map_camera: Tensor, position: Tensor, inside: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the loss of predicted rays and its parts by name (DIMM; confidences as in arXiv 2609.25907).
+
+    `c * err^2 - 0.1 * log c` alone makes c so small where errors are large that nothing is learnt from them; so errors
+    count by themselves, and confidences learn how large they are without moving the rays.
+
+    Args:
+        found: directions (B, N, 3), moments (B, N, 3) in scene units, logs of both confidences (B, N).
+        rays: (B, N, 3) unit rays in the camera.
+        R_map_camera: (B, 3, 3).
+        position: (B, 3) of the camera, scene units about the centre.
+        inside: (B, N) 1 where a patch shows the image, else 0.
+    """
+    directions, moments, direction_log, moment_log = found
+    true_directions, true_moments = ray_targets(rays, R_map_camera, position)
+    turned = (directions - true_directions).square().sum(-1)
+    moved = (moments - true_moments).square().sum(-1)
+    count = inside.sum().clamp_min(1)
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * inside).sum() / count
+
+    parts = {
+        "direction": mean((turned + 1e-8).sqrt()),
+        "moment": mean((moved + 1e-8).sqrt()),
+        "confidence": mean(
+            direction_log.exp() * turned.detach()
+            + moment_log.exp() * moved.detach()
+            - 0.1 * (direction_log + moment_log)
+        ),
+    }
+    return parts["direction"] + parts["moment"] + _CONFIDENCE * parts["confidence"], parts
 
 
 def _saturate(error: Tensor, limits: tuple[float, float], progress: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,9 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Views as tensors; shapes as in `reloc_ros.training.losses.Labels`, images (B, H, W, 3) uint8."""
+    """Views as tensors; shapes as in `reloc_ros.training.losses.Labels`, images (B, H, W, 3) uint8, scene (B,)."""
 
+    scene: Tensor
     images: Tensor
     rays: Tensor
     inside: Tensor
@@ -34,23 +35,41 @@ class Batch:
 
 
 class Views(Dataset[tuple[Tensor, ...]]):
-    """Random views of stored images; a view is fixed by (step, index) and the run's seed."""
+    """Random views of the stored images of some scenes; a view is fixed by (step, index) and the run's seed.
 
-    def __init__(self, store: ImageStore, grid: tuple[int, int], config: TrainConfig) -> None:
-        self._store = store
+    Args:
+        stores: images of each scene.
+        grid: rows and columns of cells.
+        config: of the run.
+        balance: images of a scene occur (most / own)^balance times, rounded.
+    """
+
+    def __init__(
+        self, stores: Sequence[ImageStore], grid: tuple[int, int], config: TrainConfig, balance: float = 0.0
+    ) -> None:
+        self._stores = stores
         self._config = config
-        self._cells_px = cell_centres(store.images.shape[1], store.images.shape[2], *grid)
+        self._cells_px = cell_centres(*stores[0].images.shape[1:3], *grid)
+        most = max(map(len, stores))
+        self._places = [
+            (scene, index)
+            for scene, store in enumerate(stores)
+            for index in list(range(len(store))) * max(1, round((most / len(store)) ** balance))
+        ]
 
     def __len__(self) -> int:
-        return len(self._store)
+        return len(self._places)
 
     def __getitem__(self, key: Key) -> tuple[Tensor, ...]:
-        step, index = key
-        generator = np.random.default_rng((self._config.seed, step, index))
-        image = np.array(self._store.images[index])
-        view = random_view(image, self._store.cameras[index], self._cells_px, self._config.augment, generator)
-        T_map_camera = torch.from_numpy(self._store.T_map_camera[index]).float()
+        step, place = key
+        scene, index = self._places[place]
+        store = self._stores[scene]
+        generator = np.random.default_rng((self._config.seed, step, place))
+        image = np.array(store.images[index])
+        view = random_view(image, store.cameras[index], self._cells_px, self._config.augment, generator)
+        T_map_camera = torch.from_numpy(store.T_map_camera[index]).float()
         return (
+            torch.tensor(scene),
             torch.from_numpy(view.image),
             torch.from_numpy(view.rays),
             torch.from_numpy(view.inside).float(),
@@ -85,13 +104,11 @@ class StepSampler(Sampler[list[Key]]):
         return self._order
 
 
-def view_loader(
-    store: ImageStore, grid: tuple[int, int], config: TrainConfig, *, first_step: int, rank: int, world: int
-) -> DataLoader[tuple[Tensor, ...]]:
-    """Return an endless loader of batches; each item makes a `Batch`."""
+def view_loader(views: Views, config: TrainConfig, *, first_step: int, rank: int, world: int) -> DataLoader[Batch]:
+    """Return an endless loader of batches."""
     return DataLoader(
-        Views(store, grid, config),
-        batch_sampler=StepSampler(len(store), config, first_step=first_step, rank=rank, world=world),
+        views,  # type: ignore[arg-type]
+        batch_sampler=StepSampler(len(views), config, first_step=first_step, rank=rank, world=world),
         num_workers=config.workers,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),

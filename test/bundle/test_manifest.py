@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from fake_bundles import make_manifest
+from fake_bundles import make_manifest, make_scene
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reloc_ros.bundle.manifest import SCHEMA_VERSION, read_manifest, write_manifest
+from reloc_ros.bundle.manifest import SCHEMA_VERSION, RaysSpec, read_manifest, write_manifest
 from reloc_ros.errors import BundleError
 
 if TYPE_CHECKING:
@@ -44,21 +44,21 @@ def read_plain(tmp_path: Path, plain: Any) -> Any:
 def test_what_is_written_reads_back_equal(
     tmp_path: Path, training: dict[str, Any], scale: float, solve: dict[str, Any]
 ) -> None:
-    manifest = make_manifest(training=training, covariance_scale=scale, solve=solve)
+    manifest = make_manifest(training=training, scenes=(make_scene(covariance_scale=scale),), solve=solve)
     write_manifest(manifest, tmp_path / "manifest.yaml")
     assert read_manifest(tmp_path / "manifest.yaml") == manifest
 
 
 def test_a_whole_number_may_stand_for_a_float(tmp_path: Path, plain: dict[str, Any]) -> None:
-    plain["covariance_scale"] = 3
-    assert read_plain(tmp_path, plain).covariance_scale == 3.0
+    plain["scenes"][0]["covariance_scale"] = 3
+    assert read_plain(tmp_path, plain).scenes[0].covariance_scale == 3.0
 
 
 @pytest.mark.parametrize(
     ("place", "key", "value", "message"),
     [
         ((), "extra", 1, "unknown key 'extra'"),
-        (("gate",), "max_psition_std_m", 1.0, "unknown key 'max_psition_std_m'"),
+        (("scenes", 0, "gate"), "max_psition_std_m", 1.0, "unknown key 'max_psition_std_m'"),
         ((), "schema_version", SCHEMA_VERSION + 1, "update reloc_ros"),
         ((), "schema_version", 0, "schema_version is 0"),
         ((), "schema_version", True, "schema_version is True"),
@@ -66,9 +66,13 @@ def test_a_whole_number_may_stand_for_a_float(tmp_path: Path, plain: dict[str, A
         ((), "method", "", "method is empty"),
         ((), "outputs", [], "outputs is empty"),
         ((), "outputs", "weights", "outputs is str"),
-        ((), "covariance_scale", 0.0, "covariance_scale is 0.0"),
-        ((), "covariance_scale", float("nan"), "covariance_scale is nan"),
-        ((), "covariance_scale", True, "covariance_scale is bool True"),
+        (("scenes", 0), "covariance_scale", 0.0, "covariance_scale is 0.0"),
+        (("scenes", 0), "covariance_scale", float("nan"), "covariance_scale is nan"),
+        (("scenes", 0), "covariance_scale", True, "covariance_scale is bool True"),
+        ((), "scenes", [], "scenes is empty"),
+        (("scenes", 0), "map_frame", "", "map_frame is empty"),
+        ((), "rays", {"name": "rays", "rows": 0, "columns": 8}, "grid is 0x8"),
+        ((), "rays", 5, "rays is int 5"),
         ((), "solve", {"rows": "six"}, "solve.rows is str 'six'"),
         ((), "solve", {"rows": True}, "solve.rows is bool True"),
         ((), "training", [1], "training is list"),
@@ -76,19 +80,19 @@ def test_a_whole_number_may_stand_for_a_float(tmp_path: Path, plain: dict[str, A
         (("input",), "width", -64, "-64x48"),
         (("input",), "width", 64.5, "input: width is float 64.5"),
         (("camera",), "horizontal_fov_deg_min", 90.0, "90.0 to 80.0 deg"),
-        (("map_bounds",), "min_m", [0.0, 0.0], "min_m has 2 entries, expected 3"),
-        (("map_bounds",), "min_m", [9.0, 0.0, 0.0], "exceeds"),
-        (("gate",), "max_position_std_m", 0.0, "max_position_std_m is 0.0"),
-        (("gate",), "max_rotation_std_rad", -1.0, "max_rotation_std_rad is -1.0"),
-        (("gate",), "bounds_margin_m", -0.1, "bounds_margin_m is -0.1"),
+        (("scenes", 0, "map_bounds"), "min_m", [0.0, 0.0], "min_m has 2 entries, expected 3"),
+        (("scenes", 0, "map_bounds"), "min_m", [9.0, 0.0, 0.0], "exceeds"),
+        (("scenes", 0, "gate"), "max_position_std_m", 0.0, "max_position_std_m is 0.0"),
+        (("scenes", 0, "gate"), "max_rotation_std_rad", -1.0, "max_rotation_std_rad is -1.0"),
+        (("scenes", 0, "gate"), "bounds_margin_m", -0.1, "bounds_margin_m is -0.1"),
         ((), "files", {"../model.onnx": "0" * 64}, "'../model.onnx'"),
         ((), "files", {"model.onnx": "abc"}, "sha256 'abc'"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(
-    tmp_path: Path, plain: dict[str, Any], place: tuple[str, ...], key: str, value: Any, message: str
+    tmp_path: Path, plain: dict[str, Any], place: tuple[str | int, ...], key: str, value: Any, message: str
 ) -> None:
-    target = plain
+    target: Any = plain
     for step in place:
         target = target[step]
     target[key] = value
@@ -124,3 +128,16 @@ def test_values_that_are_not_plain_are_refused_when_writing(tmp_path: Path) -> N
     with pytest.raises(BundleError, match="not plain"):
         write_manifest(make_manifest(metrics={"thing": object()}), tmp_path / "manifest.yaml")
     assert not (tmp_path / "manifest.yaml").exists()
+
+
+def test_two_scenes_cannot_have_one_name() -> None:
+    with pytest.raises(BundleError, match="'room'"):
+        make_manifest(scenes=(make_scene(), make_scene(map_frame="upstairs")))
+
+
+def test_the_rays_tensor_reads_back(tmp_path: Path) -> None:
+    manifest = make_manifest(rays=RaysSpec(rows=6, columns=8))
+    write_manifest(manifest, tmp_path / "manifest.yaml")
+    assert read_manifest(tmp_path / "manifest.yaml") == manifest
+    assert manifest.rays is not None
+    assert manifest.rays.shape == (1, 48, 3)

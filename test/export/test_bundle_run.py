@@ -6,7 +6,7 @@ import box_room
 import numpy as np
 import onnx
 import pytest
-import torch
+from tiny_training import ALONE, IMPLICIT_GEOMETRY
 
 from reloc_ros.errors import ExportError, TrainingError
 from reloc_ros.export.bundle_run import export_run
@@ -15,7 +15,6 @@ from reloc_ros.inference.backend import create_backend
 from reloc_ros.localization.localizer import Localizer
 from reloc_ros.training import checkpoint
 from reloc_ros.training.config import config_from_dict
-from reloc_ros.training.distributed import World
 from reloc_ros.training.train import train
 from reloc_ros.types import Estimate, Frame
 
@@ -24,28 +23,14 @@ from reloc_ros.types import Estimate, Frame
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     data = box_room.write_sequence(folder / "data", box_room.pinhole(), box_room.trajectory(40))
-    config = {
-        "network": {
-            "encoder": "patch_conv_tiny",
-            "stride": 16,
-            "neck_channels": 32,
-            "head_channels": 32,
-            "context_dropout": 0.0,
-        },
-        "input": {"width": 64, "height": 64},
-        "batch_size": 8,
-        "learning_rate": 5e-3,
-        "augment": {"rotation_deg": 5.0, "log_zoom": 0.1, "erase": 0.0},
-        "epochs": 90,
-        "precision": "float32",
-    }
-    train([data], folder / "run", config_from_dict(config), World(rank=0, size=1, device=torch.device("cpu")))
+    config = config_from_dict("implicit_geometry", {**IMPLICIT_GEOMETRY, "epochs": 90})
+    train([data], folder / "run", config, ALONE)
     return folder / "run"
 
 
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
-    return export_run(run, tmp_path_factory.mktemp("bundle") / "room", map_frame="box")
+    return export_run(run, tmp_path_factory.mktemp("bundle") / "room", map_frames={"": "box"})
 
 
 def test_the_graph_agrees_with_the_network_in_pose(exported):
@@ -67,12 +52,14 @@ def test_the_graph_takes_bytes_and_has_fixed_shapes(exported):
 
 def test_the_manifest_tells_where_the_bundle_comes_from(exported):
     manifest = exported[0].manifest
-    assert (manifest.method, manifest.map_frame, manifest.output_kind) == ("implicit_geometry", "box", "points")
+    (scene,) = manifest.scenes
+    assert (manifest.method, scene.name, scene.map_frame) == ("implicit_geometry", "data", "box")
+    assert (manifest.output_kind, manifest.rays) == ("points", None)
     assert manifest.training["images"] == {"train": 26, "val": 4}
     assert manifest.training["split"]["val_fraction"] == 0.1
     assert manifest.metrics["frames"] == 4
     assert manifest.camera.horizontal_fov_deg_min < 79.6 < manifest.camera.horizontal_fov_deg_max
-    np.testing.assert_allclose(manifest.map_bounds.max_m, (0.6, 0.4, 0.1), atol=0.02)
+    np.testing.assert_allclose(scene.map_bounds.max_m, (0.6, 0.4, 0.1), atol=0.02)
 
 
 def test_the_bundle_localizes(exported):
@@ -104,10 +91,12 @@ def test_a_graph_that_computes_something_else_is_refused(run, exported):
 
     images = [box_room.render(box_room.pinhole(), T) for T in box_room.trajectory(40)[::10]]
     with pytest.raises(ExportError, match="wrong differs from onnxruntime by"):
-        check_parity(
-            good, Wrong(), images, box_room.pinhole(),
-            output_kind="points", settings=bundle.manifest.solve, scale_m=1.0,
-        )  # fmt: skip
+        check_parity(good, Wrong(), bundle.manifest, images, box_room.pinhole())
+
+
+def test_a_map_frame_for_a_scene_that_is_not_there_is_refused(run, tmp_path):
+    with pytest.raises(TrainingError, match="no scene 'cellar' in the run; its scenes are data"):
+        export_run(run, tmp_path / "bundle", map_frames={"cellar": "box"})
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -6,47 +6,46 @@ from pathlib import Path
 
 import pytest
 import torch
+from engine_compiler import compiles
+from fake_bundles import make_manifest
 
+from reloc_ros.bundle.manifest import InputSpec, RaysSpec
 from reloc_ros.export.onnx import export_onnx
+from reloc_ros.networks import dimm
+from reloc_ros.networks.dimm import Dimm, RayHeadConfig
 from reloc_ros.networks.encoders import ENCODERS
 from reloc_ros.networks.implicit_geometry import ImplicitGeometry, NetworkConfig
-
-trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed (extra: trt)")
+from reloc_ros.networks.token_encoders import PatchTransformer
 
 MODELS = Path(__file__).parents[2] / "models"
-
-
-def _compile(model: Path, capability: str) -> int:
-    """Return the size of the engine in bytes; strongly typed, as on the robot."""
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    assert parser.parse_from_file(str(model)), [str(parser.get_error(i)) for i in range(parser.num_errors)]
-    config = builder.create_builder_config()
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(getattr(trt.ComputeCapability, capability), 0)
-    engine = builder.build_serialized_network(network, config)
-    assert engine is not None, f"{model} does not compile for {capability}"
-    return int(engine.nbytes)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoder_compiles(name, tmp_path):
     network = ImplicitGeometry(NetworkConfig(encoder=name, stride=16, neck_channels=32), torch.zeros(3), 1.0)
-    export_onnx(network, 64, 96, tmp_path / "model.onnx")
-    assert _compile(tmp_path / "model.onnx", "SM89") > 10_000
+    export_onnx(network, make_manifest(input=InputSpec(width=96, height=64)), tmp_path / "model.onnx")
+    assert compiles(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("wrap", [False, True], ids=["pinhole", "panorama"])
 @pytest.mark.parametrize("capability", ["SM86", "SM89"])
 def test_the_default_network_compiles(wrap, capability, tmp_path):
     network = ImplicitGeometry(NetworkConfig(wrap=wrap), torch.zeros(3), 1.0)
-    export_onnx(network, 160, 320, tmp_path / "model.onnx")
-    assert _compile(tmp_path / "model.onnx", capability) > 1_000_000
+    export_onnx(network, make_manifest(input=InputSpec(width=320, height=160)), tmp_path / "model.onnx")
+    assert compiles(tmp_path / "model.onnx", capability)
+
+
+@pytest.mark.parametrize("capability", ["SM86", "SM89"])
+def test_rays_from_patch_tokens_compile(capability, tmp_path):
+    network = Dimm(PatchTransformer("patch_transformer_small"), RayHeadConfig(), torch.zeros(3), 1.0)
+    manifest = make_manifest(
+        input=InputSpec(width=96, height=64), rays=RaysSpec(rows=4, columns=6), outputs=dimm.OUTPUT_NAMES
+    )
+    export_onnx(network, manifest, tmp_path / "model.onnx")
+    assert compiles(tmp_path / "model.onnx", capability)
 
 
 @pytest.mark.parametrize("model", sorted(MODELS.glob("*/model.onnx")), ids=lambda path: path.parent.name)
 @pytest.mark.parametrize("capability", ["SM86", "SM89"])
 def test_shipped_bundles_compile(model, capability):
-    assert _compile(model, capability) > 1_000_000
+    assert compiles(model, capability)

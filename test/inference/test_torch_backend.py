@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,14 +30,17 @@ class Planted(torch.nn.Module):  # type: ignore[misc, name-defined]
 
 @pytest.fixture
 def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
-    monkeypatch.setattr("reloc_ros.networks.implicit_geometry.load_network", lambda checkpoint: Planted())
+    from reloc_ros.networks import table
+
+    planted = replace(table.NETWORKS["implicit_geometry"], from_checkpoint=lambda content: Planted().eval())
+    monkeypatch.setitem(table.NETWORKS, "implicit_geometry", planted)
     return write_truth_bundle(tmp_path / "bundle", [np.eye(4)])
 
 
 def make_backend(bundle: Bundle, tmp_path: Path) -> Backend:
     from reloc_ros.inference.torch_backend import TorchBackend
 
-    (tmp_path / "run.pt").touch()
+    torch.save({}, tmp_path / "run.pt")
     return TorchBackend(bundle, checkpoint=tmp_path / "run.pt")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fake_bundles import CAMERA, frame_number, make_manifest, write_truth_bundle
+from fake_bundles import CAMERA, frame_number, make_manifest, make_scene, write_truth_bundle
 
 from reloc_ros.errors import BundleError
 from reloc_ros.evaluation.pose_error import rotation_error_deg, translation_error_m
@@ -83,7 +83,9 @@ def test_two_localizers_agree_bit_for_bit(bundle: Bundle, backend: Backend) -> N
 
 def test_the_covariance_is_scaled_as_the_bundle_says(bundle: Bundle, backend: Backend) -> None:
     plain = Localizer(bundle.manifest, backend).localize(frame_number(0))
-    scaled = Localizer(replace(bundle.manifest, covariance_scale=2.5), backend).localize(frame_number(0))
+    scaled = Localizer(replace(bundle.manifest, scenes=(make_scene(covariance_scale=2.5),)), backend).localize(
+        frame_number(0)
+    )
     assert isinstance(plain, Estimate)
     assert isinstance(scaled, Estimate)
     np.testing.assert_allclose(scaled.covariance, 2.5 * plain.covariance, rtol=1e-12)

@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from reloc_ros.bundle.load import Bundle, write_bundle
-from reloc_ros.bundle.manifest import CameraAssumption, GateSpec, InputSpec, Manifest, MapBounds
+from reloc_ros.bundle.manifest import CameraAssumption, GateSpec, InputSpec, Manifest, MapBounds, SceneSpec
 from reloc_ros.cameras.camera import ray_grid
 from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.geometry import se3
@@ -28,11 +28,22 @@ OUTPUTS = ("points_map", "range_m", "weights")
 CAMERA = PinholeCamera(128, 96, np.array([[105.0, 0.0, 61.0], [0.0, 103.0, 49.5], [0.0, 0.0, 1.0]]))
 
 
+def make_scene(**changes: Any) -> SceneSpec:
+    """Return a valid scene, with fields changed."""
+    scene = SceneSpec(
+        name="room",
+        map_frame="map",
+        map_bounds=MapBounds(min_m=(-5.0, -4.0, -3.0), max_m=(5.0, 4.0, 3.0)),
+        gate=GateSpec(max_position_std_m=0.5, max_rotation_std_rad=0.2, bounds_margin_m=1.0),
+        covariance_scale=1.0,
+    )
+    return replace(scene, **changes)
+
+
 def make_manifest(**changes: Any) -> Manifest:
     """Return a valid manifest without checksums, with fields changed."""
     manifest = Manifest(
         method="implicit_geometry",
-        map_frame="map",
         output_kind="points",
         input=INPUT,
         camera=CameraAssumption(model="pinhole", horizontal_fov_deg_min=40.0, horizontal_fov_deg_max=80.0),
@@ -45,9 +56,7 @@ def make_manifest(**changes: Any) -> Manifest:
             "min_inlier_ratio": 0.5,
             "min_conditioning": 1e-3,
         },
-        map_bounds=MapBounds(min_m=(-5.0, -4.0, -3.0), max_m=(5.0, 4.0, 3.0)),
-        gate=GateSpec(max_position_std_m=0.5, max_rotation_std_rad=0.2, bounds_margin_m=1.0),
-        covariance_scale=1.0,
+        scenes=(make_scene(),),
         training={"data": "fake:none", "split": {"val_fraction": 0.2, "block": 5, "guard": 1}},
         metrics={"median_translation_error_m": 0.0},
     )

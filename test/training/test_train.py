@@ -15,30 +15,15 @@ import box_room
 import numpy as np
 import pytest
 import torch
+from tiny_training import ALONE
+from tiny_training import IMPLICIT_GEOMETRY as TINY
 
 from reloc_ros.errors import TrainingError
 from reloc_ros.training import checkpoint
 from reloc_ros.training.config import config_from_dict
-from reloc_ros.training.distributed import World
-from reloc_ros.training.train import pick_precision, train
+from reloc_ros.training.precision import pick_precision
+from reloc_ros.training.train import train
 
-ALONE = World(rank=0, size=1, device=torch.device("cpu"))
-TINY = {
-    "network": {
-        "encoder": "patch_conv_tiny",
-        "stride": 16,
-        "neck_channels": 32,
-        "head_channels": 32,
-        "context_dropout": 0.0,
-    },
-    "input": {"width": 64, "height": 64},
-    "batch_size": 8,
-    "learning_rate": 5e-3,
-    "augment": {"rotation_deg": 5.0, "log_zoom": 0.1, "erase": 0.0},
-    "precision": "float32",
-    "max_minutes": 60.0,
-    "validate_every_minutes": 60.0,
-}
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -50,7 +35,7 @@ def room(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(room, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "room"
-    train([room], out, config_from_dict({**TINY, "epochs": 90}), ALONE)
+    train([room], out, config_from_dict("implicit_geometry", {**TINY, "epochs": 90}), ALONE)
     return out
 
 
@@ -76,7 +61,7 @@ def test_leaves_a_checkpoint_a_log_and_a_picture(trained):
 
 def test_panoramas_train_through_their_rays(tmp_path):
     data = box_room.write_sequence(tmp_path / "data", box_room.panorama(), box_room.trajectory(24))
-    config = config_from_dict({**TINY, "input": {"width": 128, "height": 64}, "epochs": 120})
+    config = config_from_dict("implicit_geometry", {**TINY, "input": {"width": 128, "height": 64}, "epochs": 120})
     train([data], tmp_path / "run", config, ALONE)
     network, content = checkpoint.load_trained(tmp_path / "run")
     assert network.config.wrap
@@ -86,16 +71,16 @@ def test_panoramas_train_through_their_rays(tmp_path):
 
 def test_a_finished_run_is_left_alone_and_another_configuration_refused(room, trained):
     before = (trained / checkpoint.BEST).read_bytes()
-    train([room], trained, config_from_dict({**TINY, "epochs": 90}), ALONE)
+    train([room], trained, config_from_dict("implicit_geometry", {**TINY, "epochs": 90}), ALONE)
     assert checkpoint.load(trained / checkpoint.LAST)["step"] == int(np.ceil(90 * 33 / 8))
     assert (trained / checkpoint.BEST).read_bytes() == before
     with pytest.raises(TrainingError, match="another configuration"):
-        train([room], trained, config_from_dict({**TINY, "epochs": 91}), ALONE)
+        train([room], trained, config_from_dict("implicit_geometry", {**TINY, "epochs": 91}), ALONE)
 
 
 def test_resuming_gives_the_run_that_was_never_interrupted(room, tmp_path, monkeypatch):
     chance = {"network": {**TINY["network"], "context_dropout": 0.4}, "augment": {"erase": 0.6}}
-    config = config_from_dict({**TINY, **chance, "epochs": 6, "validate_every_minutes": 1e-9})
+    config = config_from_dict("implicit_geometry", {**TINY, **chance, "epochs": 6, "validate_every_minutes": 1e-9})
     # The learning rate looks at the clock; both runs get one that ticks with their steps.
     ticks = itertools.count()
     monkeypatch.setattr("reloc_ros.training.train.perf_counter", lambda: 1e-6 * next(ticks))
@@ -170,11 +155,11 @@ def test_two_processes_train_one_network(room, tmp_path):
 def test_positions_alone_improve_a_model_of_few_poses(room, tmp_path):
     """Twelve poses make a poor model; the positions of all images, without any rotation, make it a better one."""
     few = box_room.write_sequence(tmp_path / "few", box_room.pinhole(), box_room.trajectory(48)[::4])
-    train([few], tmp_path / "base", config_from_dict({**TINY, "epochs": 250}), ALONE)
+    train([few], tmp_path / "base", config_from_dict("implicit_geometry", {**TINY, "epochs": 250}), ALONE)
     tuning = {**TINY, "labels": "position", "initial": str(tmp_path / "base"), "learning_rate": 2e-3}
     errors = {}
     for name, changes in {"before": {"epochs": 1, "learning_rate": 1e-9}, "after": {"epochs": 60}}.items():
-        train([room], tmp_path / name, config_from_dict({**tuning, **changes}), ALONE)
+        train([room], tmp_path / name, config_from_dict("implicit_geometry", {**tuning, **changes}), ALONE)
         errors[name] = _lines(tmp_path / name)[-1]["validation"]
     for figure in ("median_translation_error_m", "median_rotation_error_deg"):
         assert errors["after"][figure] < 0.8 * errors["before"][figure], errors

@@ -103,7 +103,12 @@ def solve(outputs: Outputs, camera: Camera, numbers: PointsSettings) -> Solution
         "median_angle_rad": float(np.median(aligned.angles_rad)),
         "conditioning": conditioning,
     }
-    return Solution(T_map_camera=aligned.T_map_camera, covariance=aligned.covariance, evidence=evidence)
+    return Solution(
+        T_map_camera=aligned.T_map_camera,
+        covariance=aligned.covariance,
+        evidence=evidence,
+        cell_weights=(weights * aligned.kernel).reshape(numbers.rows, numbers.columns),
+    )
 
 
 def _robust_kabsch(points_map: Array, points_camera: Array, weights: Array) -> tuple[Array, float]:

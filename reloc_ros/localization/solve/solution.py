@@ -17,11 +17,15 @@ class Solution:
         T_map_camera: (4, 4), metres.
         covariance: (6, 6), order and axes as in `reloc_ros.types.Estimate`; first order, before calibration.
         evidence: what the solver saw (inlier ratio, residual in metres, ...), for diagnostics.
+        scene: index of the scene the pose lives in, in the order of the manifest.
+        cell_weights: (rows, columns) what each cell of the image counted for, non-negative, for pictures.
     """
 
     T_map_camera: Array
     covariance: Array
     evidence: dict[str, float]
+    scene: int = 0
+    cell_weights: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,98 @@
+"""Training of DIMM: rays of shuffled patches of a frozen encoder, or of whole images when the encoder learns too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reloc_ros.networks.dimm import OUTPUT_NAMES, Dimm, describe_network
+from reloc_ros.networks.token_encoders import create_token_encoder, step_px
+from reloc_ros.training import checkpoint
+from reloc_ros.training.augment import random_light
+from reloc_ros.training.config import DimmConfig
+from reloc_ros.training.distributed import World
+from reloc_ros.training.feature_store import PatchBatch, open_features, patch_batches
+from reloc_ros.training.losses import ray_loss
+from reloc_ros.training.material import read_material
+from reloc_ros.training.scene_extent import scene_extent
+from reloc_ros.training.serving import fit_scene, serving_of
+from reloc_ros.training.task import Verdict
+from reloc_ros.training.tune_rays import tune_rays
+from reloc_ros.training.validate import predict, solve_all
+from reloc_ros.training.views import Batch, Views, view_loader
+
+
+class DimmTask:
+    """DIMM on one map; see `reloc_ros.training.task.Task`."""
+
+    def __init__(self, data: Sequence[str], out: Path, config: DimmConfig, world: World) -> None:
+        self._config, self._world = config, world
+        self.material = read_material(data, out, config, world, step_px=step_px(config.encoder), one_map=True)
+        self._scene = self.material.scenes[0]
+        self.network = self._create_network().to(world.device)
+        self._grid = self.network.encoder.grid(self.material.height, self.material.width)
+        self._frozen = config.encoder.frozen
+        if self._frozen:
+            self._features = open_features(self.network.encoder, self._scene.train, self._grid, config, out, world)
+            patches = self._grid[0] * self._grid[1]
+            self.step_images = config.rays / (patches * config.features.views)
+        else:
+            self.step_images = min(config.batch_size, len(self._scene.train))
+
+    def _create_network(self) -> Dimm:
+        config = self._config
+        if config.initial is not None:
+            network, _ = checkpoint.load_trained(config.initial, "dimm")
+            return network  # type: ignore[return-value]
+        encoder = create_token_encoder(config.encoder, self.material.height, self.material.width)
+        extent = scene_extent(self._scene.train)
+        # Moments are about the middle of the cameras: that is where they are smallest, and so are their errors.
+        centre_m = torch.from_numpy(self._scene.train.T_map_camera[:, :3, 3].mean(0))
+        return Dimm(encoder, config.head, centre_m, extent.range_m)
+
+    def trained_part(self, network: nn.Module) -> nn.Module:
+        """Return the head after a frozen encoder, else all of the network."""
+        return network.head if self._frozen else network  # type: ignore[return-value]
+
+    def batches(self, first_step: int) -> Iterable[Batch | PatchBatch]:
+        """Return shuffled patches of all views of all images, or random views of images."""
+        rank, world = self._world.rank, self._world.size
+        if self._frozen:
+            return patch_batches(self._features, self._config, first_step=first_step, rank=rank, world=world)
+        views = Views([self._scene.train], self._grid, self._config)
+        return view_loader(views, self._config, first_step=first_step, rank=rank, world=world)
+
+    def loss(
+        self, forward: Callable[..., Any], batch: Batch | PatchBatch, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the errors of directions and moments, and what the confidences lose by misjudging them."""
+        if isinstance(batch, PatchBatch):
+            found = forward(batch.patches, batch.summary, batch.rays)
+        else:
+            directions, moments_m, *confidences = forward(random_light(batch.images, self._config.augment), batch.rays)
+            found = (directions, moments_m / self.network.scale_m, *(value.log() for value in confidences))
+        position = (batch.position_map_m - self.network.centre_m) / self.network.scale_m
+        return ray_loss(found, batch.rays, batch.R_map_camera, position, batch.inside)
+
+    def validate(self, network: nn.Module) -> Verdict:
+        """Localize the held-out images with the robot's own solver, whose numbers are fitted on the way."""
+        val = self._scene.val
+        outputs = predict(network, val, self._world.device, OUTPUT_NAMES, self._grid)
+        centre_m = self.network.centre_m.cpu().numpy()
+        settings = tune_rays(outputs, val, self._grid, centre_m)
+        fit = fit_scene(self._scene, solve_all("rays", settings, outputs, val))
+        settings["min_inlier_ratio"] = fit.min_inlier_ratio()
+        return Verdict(
+            headline=fit.validation.headline(),
+            summary=fit.validation.summary(),
+            score=fit.validation.score(float(self.network.scale_m)),
+            serving=serving_of([fit], settings, self._config.augment.log_zoom),
+        )
+
+    def describe(self, network: nn.Module) -> dict[str, Any]:
+        """Return the network's configurations and weights."""
+        return describe_network(network)  # type: ignore[arg-type]

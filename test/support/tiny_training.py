@@ -1,0 +1,28 @@
+"""Training configurations small enough for a test, and the process that trains alone."""
+
+from __future__ import annotations
+
+import torch
+
+from reloc_ros.training.distributed import World
+
+ALONE = World(rank=0, size=1, device=torch.device("cpu"))
+COMMON = {
+    "input": {"width": 64, "height": 64},
+    "batch_size": 8,
+    "learning_rate": 5e-3,
+    "augment": {"rotation_deg": 5.0, "log_zoom": 0.1, "erase": 0.0},
+    "precision": "float32",
+    "max_minutes": 60.0,
+    "validate_every_minutes": 60.0,
+}
+IMPLICIT_GEOMETRY = {
+    **COMMON,
+    "network": {
+        "encoder": "patch_conv_tiny",
+        "stride": 16,
+        "neck_channels": 32,
+        "head_channels": 32,
+        "context_dropout": 0.0,
+    },
+}
