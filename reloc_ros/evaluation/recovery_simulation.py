@@ -30,6 +30,7 @@ class Outcome:
     Args:
         published: (N, 2) errors of published poses, metres and degrees.
         raw: (N, 2) errors of the single fixes behind them.
+        fixes: (N, 2) errors of all fixes, which a node without this machine would have published.
         images: in the run.
         available: images at which a right `map -> odom` was trusted.
         misled_s: time during which a wrong one was; right after a kidnap nobody can know.
@@ -38,6 +39,7 @@ class Outcome:
 
     published: Array
     raw: Array
+    fixes: Array
     images: int
     available: int
     misled_s: float
@@ -46,7 +48,7 @@ class Outcome:
     @property
     def false_fixes(self) -> int:
         """Published poses that are wrong."""
-        return int(np.sum((self.published[:, 0] > FALSE_M) | (self.published[:, 1] > FALSE_DEG)))
+        return _count_false(self.published)
 
 
 def replay(
@@ -54,7 +56,7 @@ def replay(
 ) -> Outcome:
     """Return what a machine with these settings makes of a run."""
     recovery = Recovery(settings, noise)
-    published, raw, available, misled_ns = [], [], 0, 0
+    published, raw, fixes, available, misled_ns = [], [], [], 0, 0
     since_ns, recovered_s = samples[0].stamp_ns, None
     step_ns = samples[1].stamp_ns - samples[0].stamp_ns
     for sample in samples:
@@ -66,9 +68,10 @@ def replay(
             decision = recovery.on_rejected(sample.stamp_ns, sample.T_odom_body, "simulated rejection")
         else:
             decision = recovery.on_fix(sample.fix)
+            fixes.append(_errors(sample.fix.T_map_body, sample))
             if decision.publish is not None:
                 published.append(_errors(decision.publish.T_map_body, sample))
-                raw.append(_errors(sample.fix.T_map_body, sample))
+                raw.append(fixes[-1])
         if decision.trusted is not None:
             error_m, error_deg = _errors(decision.trusted.T_map_body, sample)
             wrong = error_m > FALSE_M or error_deg > FALSE_DEG
@@ -77,8 +80,9 @@ def replay(
             if recovered_s is None and error_m <= RIGHT_M and error_deg <= RIGHT_DEG:
                 recovered_s = (sample.stamp_ns - since_ns) / NS_PER_S
     return Outcome(
-        published=np.reshape(np.array(published, dtype=np.float64), (-1, 2)),
-        raw=np.reshape(np.array(raw, dtype=np.float64), (-1, 2)),
+        published=_error_table(published),
+        raw=_error_table(raw),
+        fixes=_error_table(fixes),
         images=len(samples),
         available=available,
         misled_s=misled_ns / NS_PER_S,
@@ -95,6 +99,7 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "success_rate": len(times) / len(outcomes),
         "time_to_recover_s": {"p50": _quantile(times, 0.5), "p90": _quantile(times, 0.9)},
         "false_fixes": sum(outcome.false_fixes for outcome in outcomes),
+        "false_fixes_unguarded": sum(_count_false(outcome.fixes) for outcome in outcomes),
         "published": len(published),
         "availability": sum(o.available for o in outcomes) / sum(o.images for o in outcomes),
         "misled_s": {"p50": _quantile([o.misled_s for o in outcomes], 0.5), "max": max(o.misled_s for o in outcomes)},
@@ -167,6 +172,14 @@ def _figures(
 
 def _errors(T_map_body: Array, sample: Sample) -> tuple[float, float]:
     return translation_error_m(T_map_body, sample.T_map_body), rotation_error_deg(T_map_body, sample.T_map_body)
+
+
+def _error_table(errors: list[tuple[float, float]]) -> Array:
+    return np.reshape(np.array(errors, dtype=np.float64), (-1, 2))
+
+
+def _count_false(errors: Array) -> int:
+    return int(np.sum((errors[:, 0] > FALSE_M) | (errors[:, 1] > FALSE_DEG)))
 
 
 def _error_figures(errors: Array) -> dict[str, float | None]:

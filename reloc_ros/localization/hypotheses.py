@@ -29,7 +29,7 @@ from reloc_ros.types import Array
 _MAX_HYPOTHESES = 8
 """Bounds time and memory; random fixes found one each, and only those with votes matter."""
 
-_VOTES_TO_MERGE = 1.0
+_VOTES_TO_MERGE = 2.0
 _STRETCH = 3.0
 """Standard deviations of an uncertain place within which fixes still belong to it."""
 
@@ -205,7 +205,7 @@ class Hypotheses:
     def _merge(self, place: Hypothesis) -> Hypothesis:
         """Unite a place with a neighbour of more votes: heavy tails divide the fixes of one place, and no rival lives there.
 
-        Both need a vote of their own, so that a single fix off the mark never slips in here.
+        Both need two views of their own, so that a single fix off the mark never slips in here.
         """
         others = [other for other in self._places if other is not place and self._near(other.belief, place.belief)]
         for other in others:

@@ -69,6 +69,7 @@ def test_every_kidnapped_robot_finds_itself_and_nothing_wrong_is_published(outco
     figures = summarize(outcomes)
     assert figures["success_rate"] == 1.0
     assert figures["false_fixes"] == 0
+    assert figures["false_fixes_unguarded"] > 50
     assert figures["availability"] > 0.75
     assert figures["time_to_recover_s"]["p90"] < 15.0
     assert figures["misled_s"]["max"] < 8.0
@@ -121,7 +122,6 @@ def test_a_trade_off_compares_on_the_same_drives():
         "signalled_kidnap", kidnaps=2, seed=3, settings=RecoverySettings(), votes=(2.0, 8.0), on_point=done.append
     )
     assert [point["votes_to_accept"] for point in points] == done == [2.0, 8.0]
-    assert points[0]["availability"] > points[1]["availability"]
     assert points[0]["time_to_recover_s"]["p50"] < points[1]["time_to_recover_s"]["p50"]
 
 
@@ -129,6 +129,7 @@ def test_figures_count_the_failures():
     found = Outcome(
         published=np.array([[0.1, 1.0], [0.6, 1.0], [0.1, 11.0]]),
         raw=np.array([[0.2, 1.0]] * 3),
+        fixes=np.array([[0.2, 1.0]] * 3 + [[7.0, 1.0]] * 4),
         images=10,
         available=6,
         misled_s=1.5,
@@ -141,6 +142,7 @@ def test_figures_count_the_failures():
     assert figures["kidnaps"] == 2
     assert figures["success_rate"] == 0.5
     assert figures["false_fixes"] == 2
+    assert figures["false_fixes_unguarded"] == 8
     assert figures["availability"] == 0.3
     assert figures["misled_s"] == {"p50": 1.0, "max": 1.5}
     assert figures["time_to_recover_s"] == {"p50": 4.0, "p90": 4.0}

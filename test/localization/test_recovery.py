@@ -172,6 +172,51 @@ def test_one_outlier_starts_the_way_back_anew():
     assert [decision.state for decision in drive.steps(3)] == [State.DEGRADED] * 2 + [State.TRACKING]
 
 
+def test_a_rejected_image_starts_the_way_back_anew():
+    drive = Drive().track()
+    drive.reject(8)
+    drive.steps(2)
+    drive.reject()
+    assert [decision.state for decision in drive.steps(3)] == [State.DEGRADED] * 2 + [State.TRACKING]
+
+
+@pytest.mark.parametrize(
+    ("off", "scale"),
+    [
+        (pose(0.45, 0.0, 0.16), 1.0),  # within the caps, but 4.5 and 5 sigma of a single fix away
+        (pose(0.55), 400.0),  # a quarter of a sigma of a fix that claims nothing, but beyond the cap
+        (pose(0.0, 0.0, 0.2), 400.0),
+    ],
+)
+def test_to_agree_is_to_be_likely_and_near(off, scale):
+    drive = Drive().track()
+    drive.steps(3)
+    drive.move()
+    unlikely = drive.fix(T_MAP_ODOM)
+    unlikely = replace(unlikely, T_map_body=unlikely.T_map_body @ off, covariance=scale * COVARIANCE)
+    assert drive.recovery.on_fix(unlikely).cause is Cause.OUTLIER
+
+
+def test_half_of_the_fixes_are_too_few_whatever_their_number():
+    rng = np.random.default_rng(6)
+    drive = Drive()
+    for i in range(50):
+        scattered = pose(*rng.uniform(-40.0, 40.0, 2), rng.uniform(-3.0, 3.0))
+        assert drive.step(scattered if i % 2 else None).trusted is None
+
+
+def test_heavy_tails_that_divide_one_place_make_no_rival():
+    drive = Drive()
+    beside = pose(0.3, 0.3) @ T_MAP_ODOM
+    decisions = []
+    for i in range(16):
+        drive.move()
+        sharp = replace(drive.fix(beside if i % 3 == 2 else None), covariance=0.25 * COVARIANCE)
+        decisions.append(drive.recovery.on_fix(sharp))
+    assert decisions[-1].trusted is not None
+    assert np.linalg.norm(decisions[-1].trusted.T_map_odom - T_MAP_ODOM) < 0.3
+
+
 @pytest.mark.parametrize(
     ("limit", "reason"),
     [({"lost_after_s": 6.0}, "limit 6"), ({"lost_after_m": 2.0}, "limit 2"), ({"lost_rotation_std_rad": 0.04}, "rad")],
@@ -261,6 +306,23 @@ def test_an_anchor_is_broadcast_at_once_and_published_after_fixes_agree():
     assert [decision.publish is not None for decision in decisions[:2]] == [False, False]
     published = [decision.publish for decision in decisions if decision.publish is not None]
     assert np.linalg.norm(published[-1].T_map_odom[:2, 3] - T_MAP_ODOM[:2, 3]) < 0.1
+
+
+def test_a_prior_off_by_a_stride_is_still_met():
+    drive = Drive()
+    off = drive.fix(T_MAP_ODOM)
+    off = replace(off, T_map_body=off.T_map_body @ pose(0.8, 0.3), covariance=np.diag([0.25] * 3 + [0.07] * 3))
+    drive.recovery.on_prior(off)
+    assert any(decision.recovered for decision in drive.steps(3))
+
+
+def test_an_anchor_with_poor_fixes_stays_unpublished():
+    drive = Drive()
+    drive.recovery.on_prior(replace(drive.fix(), covariance=25.0 * COVARIANCE), anchor=True)
+    drive.move()
+    poor = drive.recovery.on_fix(replace(drive.fix(), covariance=16.0 * COVARIANCE))
+    assert (poor.state, poor.cause, poor.publish) == (State.DEGRADED, Cause.UNCERTAIN, None)
+    assert poor.trusted is not None
 
 
 def test_an_uncertain_pose_is_not_published():
