@@ -185,6 +185,19 @@ class Hypotheses:
         """Return the votes for a place since a stamp."""
         return math.fsum(v.weight for v in self._votes if v.hypothesis is place and v.stamp_ns >= since_ns)
 
+    def rival_votes(self, best: Hypothesis) -> float:
+        """Return the votes for the strongest *other* place.
+
+        Places within the caps of each other are fragments of one, divided by heavy tails: they vote together, and
+        those beside the best are no rivals of it.
+        """
+        others = [place for place in self._places if not self._near(best.belief, place.belief)]
+        sums = (
+            math.fsum(self.votes(other) for other in others if self._near(place.belief, other.belief))
+            for place in others
+        )
+        return max(sums, default=0.0)
+
     def cast(self, *, since_ns: int) -> float:
         """Return the votes for all places since a stamp."""
         return math.fsum(v.weight for v in self._votes if v.stamp_ns >= since_ns)

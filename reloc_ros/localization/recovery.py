@@ -138,9 +138,8 @@ class Recovery:
 
     def _search(self, stamp_ns: int) -> Decision:
         """Nothing is trusted: does the place with the most votes earn it?"""
-        best, *others = self._places.ranked()
-        votes = self._places.votes(best)
-        rival = self._places.votes(others[0]) if others else 0.0
+        best = self._places.ranked()[0]
+        votes, rival = self._places.votes(best), self._places.rival_votes(best)
         share = votes / max(self._places.cast(since_ns=best.born_ns), votes, 1e-9)
         enough = votes >= best.votes_needed - 1e-9 and share >= self._settings.min_share
         waiting = State.CANDIDATE if votes >= _CANDIDATE_VOTES else self._idle_state

@@ -205,6 +205,18 @@ def test_half_of_the_fixes_are_too_few_whatever_their_number():
         assert drive.step(scattered if i % 2 else None).trusted is None
 
 
+def test_the_fragments_of_a_rival_vote_together():
+    drive = Drive()
+    beside = pose(0.3, 0.3) @ ELSEWHERE
+    causes = []
+    for place in [ELSEWHERE, beside, *[None] * 8]:
+        drive.move()
+        sharp = replace(drive.fix(place), covariance=0.25 * COVARIANCE)
+        causes.append(drive.recovery.on_fix(sharp).cause)
+    # Two votes for elsewhere against six to eight for here; one each would be too weak a rival for six.
+    assert causes == [Cause.TOO_FEW_VIEWS] * 7 + [Cause.AMBIGUOUS] * 3
+
+
 def test_heavy_tails_that_divide_one_place_make_no_rival():
     drive = Drive()
     beside = pose(0.3, 0.3) @ T_MAP_ODOM
