@@ -25,6 +25,8 @@ from reloc_ros.types import Array
 
 _CANDIDATE_VOTES = 2.0
 _CERTAINTY_WHEN_STANDING = 0.5
+_VOTES_AT_LEAST = 1.0
+"""Rivals of no more than one view are the ordinary wrong fix."""
 
 
 class Recovery:
@@ -171,6 +173,10 @@ class Recovery:
         self._agreeing_fixes += 1
         if not self._is_certain(joined.belief):
             return self._decide(State.DEGRADED, Cause.UNCERTAIN, self._uncertainty(joined.belief))
+        ours, rival = self._places.votes(trusted), self._places.rival_votes(trusted)
+        if rival > self._settings.max_rival_share_tracking * ours + _VOTES_AT_LEAST:
+            detail = f"two places look alike: {ours:.1f} views for the trusted one against {rival:.1f}"
+            return self._decide(State.DEGRADED, Cause.AMBIGUOUS, detail)
         if self._state is State.DEGRADED and self._agreeing_fixes < self._settings.fixes_to_return:
             detail = f"{self._agreeing_fixes} of {self._settings.fixes_to_return} fixes in a row agree again"
             return self._decide(State.DEGRADED, Cause.RETURNING, detail)
