@@ -87,7 +87,7 @@ def _create_session(bundle: Bundle, device: str, threads: int) -> onnxruntime.In
 def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
     spec = manifest.input
     inputs = {node.name: (node.type, tuple(node.shape)) for node in session.get_inputs()}
-    expected = {spec.name: (f"tensor({spec.dtype})", spec.shape)}
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {spec.name: (f"tensor({spec.dtype})", spec.shape)}
     if manifest.rays is not None:
         expected[manifest.rays.name] = ("tensor(float)", manifest.rays.shape)
     if inputs != expected:

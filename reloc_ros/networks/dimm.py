@@ -165,7 +165,8 @@ def from_checkpoint(content: dict[str, Any]) -> Dimm:
         network.load_state_dict(content["network"])
     except RuntimeError as error:
         raise ConfigError(f"the checkpoint's weights do not fit its own configuration: {error}") from error
-    return network.eval()
+    network.eval()
+    return network
 
 
 def untrained(train_config: dict[str, Any]) -> dict[str, Any]:

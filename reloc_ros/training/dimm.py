@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class DimmTask:
         if self._frozen:
             self._features = open_features(self.network.encoder, self._scene.train, self._grid, config, out, world)
             patches = self._grid[0] * self._grid[1]
-            self.step_images = config.rays / (patches * config.features.views)
+            self.step_images: float = config.rays / (patches * config.features.views)
         else:
             self.step_images = min(config.batch_size, len(self._scene.train))
 
@@ -47,7 +47,7 @@ class DimmTask:
         config = self._config
         if config.initial is not None:
             network, _ = checkpoint.load_trained(config.initial, "dimm")
-            return network  # type: ignore[return-value]
+            return cast("Dimm", network)
         encoder = create_token_encoder(config.encoder, self.material.height, self.material.width)
         extent = scene_extent(self._scene.train)
         # Moments are about the middle of the cameras: that is where they are smallest, and so are their errors.
@@ -67,7 +67,10 @@ class DimmTask:
         return view_loader(views, self._config, first_step=first_step, rank=rank, world=world)
 
     def loss(
-        self, forward: Callable[..., Any], batch: Batch | PatchBatch, progress: float
+        self,
+        forward: Callable[..., Any],
+        batch: Batch | PatchBatch,
+        progress: float,  # noqa: ARG002 (the losses of rays have no schedule)
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the errors of directions and moments, and what the confidences lose by misjudging them."""
         if isinstance(batch, PatchBatch):
@@ -85,7 +88,7 @@ class DimmTask:
         centre_m = self.network.centre_m.cpu().numpy()
         settings = tune_rays(outputs, val, self._grid, centre_m)
         fit = fit_scene(self._scene, solve_all("rays", settings, outputs, val))
-        settings["min_inlier_ratio"] = fit.min_inlier_ratio()
+        settings["min_inlier_ratio"] = fit.min_inlier_ratio("direction_inlier_ratio", "moment_inlier_ratio")
         return Verdict(
             headline=fit.validation.headline(),
             summary=fit.validation.summary(),

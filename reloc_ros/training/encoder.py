@@ -7,6 +7,7 @@ et al., ACE, CVPR 2023, train their encoder so).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ class SceneHeads(nn.Module):
         sizes = (inputs, _HIDDEN, _HIDDEN, outputs)
         self.weights = nn.ParameterList(
             nn.Parameter(torch.randn(scenes, before, after) / math.sqrt(before))
-            for before, after in zip(sizes, sizes[1:])
+            for before, after in itertools.pairwise(sizes)
         )
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(scenes, 1, after)) for after in sizes[1:])
         with torch.no_grad():
@@ -113,7 +114,7 @@ class EncoderTask:
         self._centres_m = torch.from_numpy(np.array([extent.centre_m for extent in extents])).float().to(world.device)
         self._scales_m = torch.tensor([extent.range_m for extent in extents]).float().to(world.device)
         self._views = Views([scene.train for scene in self.material.scenes], self._grid, config, config.balance)
-        self.step_images = config.batch_size * self.material.count["train"] / len(self._views)
+        self.step_images: float = config.batch_size * self.material.count["train"] / len(self._views)
 
     def trained_part(self, network: nn.Module) -> nn.Module:
         """Return all of the network."""

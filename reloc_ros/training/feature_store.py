@@ -127,7 +127,8 @@ def _build(
         )
         for name, (shape, kind) in shapes.items()
     }
-    cells_px = cell_centres(*images.images.shape[1:3], *grid)
+    height, width = images.images.shape[1:3]
+    cells_px = cell_centres(height, width, *grid)
     starts = range(done, count, _BATCH)
     for start in track(starts, description="Encoding views"):
         places = range(start, min(start + _BATCH, count))

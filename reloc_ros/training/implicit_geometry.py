@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,12 +44,12 @@ class ImplicitGeometryTask:
         self._grid = self.network.config.grid(self.material.height, self.material.width)
         self._scale_m = float(self.network.scale_m)
         self._teacher = copy.deepcopy(self.network).eval() if config.labels == "position" else None
-        self.step_images = min(config.batch_size, len(self._scene.train))
+        self.step_images: float = min(config.batch_size, len(self._scene.train))
 
     def _create_network(self) -> ImplicitGeometry:
         if self._config.initial is not None:
             network, _ = checkpoint.load_trained(self._config.initial, "implicit_geometry")
-            return network  # type: ignore[return-value]
+            return cast("ImplicitGeometry", network)
         extent = scene_extent(self._scene.train)
         _log.info("scene: centre %s m, typical range %.2f m", extent.centre_m.round(2), extent.range_m)
         wrap = self._scene.train.cameras[0].model == "equirectangular"
@@ -95,7 +95,7 @@ class ImplicitGeometryTask:
         outputs = predict(network, val, self._world.device, OUTPUT_NAMES)
         settings = tune_points(outputs, val, self._grid, self._scale_m)
         fit = fit_scene(self._scene, solve_all("points", settings, outputs, val))
-        settings["min_inlier_ratio"] = fit.min_inlier_ratio()
+        settings["min_inlier_ratio"] = fit.min_inlier_ratio("inlier_ratio")
         settings["min_conditioning"] = fit.min_conditioning()
         return Verdict(
             headline=fit.validation.headline(),

@@ -46,9 +46,9 @@ class SceneFit:
     covariance_scale: float
     validation: Validation
 
-    def min_inlier_ratio(self) -> float:
-        """Return the share of support that held-out images hardly ever fall below."""
-        ratios = [solution.evidence["inlier_ratio"] for solution in self.solved] or [0.0]
+    def min_inlier_ratio(self, *names: str) -> float:
+        """Return the share of support that held-out images hardly ever fall below, in any of the named evidences."""
+        ratios = [min(solution.evidence[name] for name in names) for solution in self.solved] or [0.0]
         return min(float(np.percentile(ratios, _SUPPORTED_PERCENTILE)), _LARGEST_MIN_INLIER_RATIO)
 
     def min_conditioning(self) -> float:

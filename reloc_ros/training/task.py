@@ -38,7 +38,7 @@ class Task(Protocol):
     """
 
     material: Material
-    network: nn.Module
+    network: Any
     step_images: float
 
     def trained_part(self, network: nn.Module) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,8 @@ class Views(Dataset[tuple[Tensor, ...]]):
     ) -> None:
         self._stores = stores
         self._config = config
-        self._cells_px = cell_centres(*stores[0].images.shape[1:3], *grid)
+        height, width = stores[0].images.shape[1:3]
+        self._cells_px = cell_centres(height, width, *grid)
         most = max(map(len, stores))
         self._places = [
             (scene, index)
@@ -104,16 +105,17 @@ class StepSampler(Sampler[list[Key]]):
         return self._order
 
 
-def view_loader(views: Views, config: TrainConfig, *, first_step: int, rank: int, world: int) -> DataLoader[Batch]:
+def view_loader(views: Views, config: TrainConfig, *, first_step: int, rank: int, world: int) -> Iterable[Batch]:
     """Return an endless loader of batches."""
-    return DataLoader(
-        views,  # type: ignore[arg-type]
+    loader: Iterable[Batch] = DataLoader(
+        views,
         batch_sampler=StepSampler(len(views), config, first_step=first_step, rank=rank, world=world),
         num_workers=config.workers,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=config.workers > 0,
     )
+    return loader
 
 
 def _collate(items: list[tuple[Tensor, ...]]) -> Batch:
