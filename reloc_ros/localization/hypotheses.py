@@ -76,7 +76,8 @@ class Hypothesis:
         belief: all agreeing fixes, fused.
         born_ns: stamp of its first fix.
         votes_needed: to be trusted.
-        was_trusted: and lost that to doubt; it may come back against a strong rival.
+        favoured: a person or continuity speaks for it (a prior, or trusted until the doubt): it may prevail against a
+            strong rival.
         fixes: that joined it.
         seen: fixes that came since it was born, its own included.
     """
@@ -84,7 +85,7 @@ class Hypothesis:
     belief: Belief
     born_ns: int
     votes_needed: float
-    was_trusted: bool = False
+    favoured: bool = False
     fixes: int = 0
     seen: int = 0
 
@@ -124,9 +125,9 @@ class Hypotheses:
         self._places.clear()
         self._votes.clear()
 
-    def found(self, belief: Belief, *, votes_needed: float) -> Hypothesis:
-        """Add a place without votes: a prior or an anchor."""
-        place = Hypothesis(belief=belief, born_ns=belief.stamp_ns, votes_needed=votes_needed)
+    def found(self, belief: Belief, *, votes_needed: float, favoured: bool = False) -> Hypothesis:
+        """Add a place without votes, for example a prior."""
+        place = Hypothesis(belief=belief, born_ns=belief.stamp_ns, votes_needed=votes_needed, favoured=favoured)
         self._places.append(place)
         return place
 
@@ -163,8 +164,8 @@ class Hypotheses:
     def end_trust(self, *, votes_to_return: float, votes_elsewhere: float) -> None:
         """Let the trusted place compete with all others again, each with its own number of votes to win."""
         for place in self._places:
-            place.was_trusted = place is self.trusted
-            place.votes_needed = votes_to_return if place.was_trusted else votes_elsewhere
+            place.favoured = place is self.trusted
+            place.votes_needed = votes_to_return if place.favoured else votes_elsewhere
         self.trusted = None
 
     def carry(self, T_odom_body: Array, stamp_ns: int) -> None:
@@ -231,7 +232,7 @@ class Hypotheses:
             kept.belief = fuse(kept.belief, gone.belief, freedoms=self._settings.freedoms)
             kept.born_ns = min(kept.born_ns, gone.born_ns)
             kept.votes_needed = min(kept.votes_needed, gone.votes_needed)
-            kept.was_trusted |= gone.was_trusted
+            kept.favoured |= gone.favoured
             self._votes = deque(replace(v, hypothesis=kept) if v.hypothesis is gone else v for v in self._votes)
             self._places.remove(gone)
             place = kept

@@ -110,7 +110,7 @@ class Recovery:
         prior = planar.flatten_belief(prior) if self._settings.planar else prior
         self._places.clear()
         self._restart_views()
-        place = self._places.found(prior, votes_needed=self._settings.votes_with_prior)
+        place = self._places.found(prior, votes_needed=self._settings.votes_with_prior, favoured=True)
         if anchor:
             self._trust(place, prior.stamp_ns)
             detail = "a pose was given; fixes must agree with it"
@@ -145,14 +145,14 @@ class Recovery:
         share = votes / max(self._places.cast(since_ns=best.born_ns), votes, 1e-9)
         enough = votes >= best.votes_needed - 1e-9 and share >= self._settings.min_share
         waiting = State.CANDIDATE if votes >= _CANDIDATE_VOTES else self._idle_state
-        if not enough and not self._stood_long_enough(best, stamp_ns):
+        stood = self._stood_long_enough(best, stamp_ns)
+        if not enough and not stood:
             detail = f"{votes:.1f} of {best.votes_needed:g} views agree ({share:.0%} of those since, limit "
             detail += f"{self._settings.min_share:.0%}); drive or turn to gather more"
             return self._decide(waiting, Cause.TOO_FEW_VIEWS, detail)
-        # Continuity speaks for a place that was trusted before the doubt: it need not beat the rival so clearly.
-        limit = self._settings.max_rival_share * votes
-        if rival > limit + 1e-9 and not best.was_trusted:
-            detail = f"two places look alike: {votes:.1f} views against {rival:.1f}, limit {limit:.1f}"
+        needed = self._settings.votes_to_accept + self._settings.votes_per_rival_vote * rival
+        if votes < needed - 1e-9 and not best.favoured and not stood:
+            detail = f"two places look alike: {votes:.1f} views against {rival:.1f}; {needed:.1f} are needed"
             return self._decide(waiting, Cause.AMBIGUOUS, detail)
         if not self._is_certain(best.belief):
             return self._decide(waiting, Cause.UNCERTAIN, self._uncertainty(best.belief))

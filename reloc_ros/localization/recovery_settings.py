@@ -38,8 +38,10 @@ class RecoverySettings:
             many, because continuity speaks against it (identical rooms).
         votes_with_prior: views that must agree with a prior (`initialpose`, saved pose).
         min_share: of all votes since the hypothesis was born: N of M.
-        max_rival_share: votes of the second best hypothesis over those of the best. Above, two places look alike.
-        max_rival_share_tracking: the same while tracking, with hysteresis: above, poses stop and `map -> odom` goes on.
+        votes_per_rival_vote: what each vote for the second best place adds to the votes needed: two places that look
+            alike must be told apart clearly.
+        max_rival_share_tracking: votes of the second best place over those of the trusted one. Above, poses stop and
+            `map -> odom` goes on.
         max_position_std_m, max_rotation_std_rad: a pose less certain than this is not published.
         memory_votes, memory_s: older votes are forgotten.
 
@@ -75,7 +77,7 @@ class RecoverySettings:
     votes_to_switch: float = 10.0
     votes_with_prior: float = 2.0
     min_share: float = 0.6
-    max_rival_share: float = 0.2
+    votes_per_rival_vote: float = 4.0
     max_rival_share_tracking: float = 0.4
     max_position_std_m: float = 0.2
     max_rotation_std_rad: float = math.radians(4.0)
@@ -104,7 +106,7 @@ class RecoverySettings:
         for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
             _require(value >= 0 if isinstance(value, bool) else value > 0, entry.name, value, "greater than 0")
-        for name in ("gate_probability", "min_share", "max_rival_share", "max_rival_share_tracking", "standing_share"):
+        for name in ("gate_probability", "min_share", "max_rival_share_tracking", "standing_share"):
             _require(getattr(self, name) <= 1.0, name, getattr(self, name), "at most 1")
         _require(self.gate_probability < 1.0, "gate_probability", self.gate_probability, "below 1")
         ladder = ("votes_with_prior", "votes_to_accept", "votes_to_switch", "memory_votes")
