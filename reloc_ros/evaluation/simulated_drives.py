@@ -58,6 +58,8 @@ class Scenario:
         unmapped_s: from when to when fixes are random, and look certain.
         twin_share: of fixes, in runs of `twin_run_s`, that lie in the twin room.
         twin_run_s: mean length of such a run.
+        bump_s: from then on the camera is turned by `bump_deg` to the side.
+        bump_deg: of that turn.
         standing: the robot never moves.
         signalled: something tells the machine of the kidnap.
     """
@@ -69,6 +71,8 @@ class Scenario:
     unmapped_s: tuple[float, float] = (math.inf, math.inf)
     twin_share: float = 0.0
     twin_run_s: float = 1.0
+    bump_s: float = math.inf
+    bump_deg: float = 5.0
     standing: bool = False
     signalled: bool = False
     errors: FixErrors = FixErrors()
@@ -80,6 +84,9 @@ SCENARIOS = {
     "blackout": Scenario(kidnap_s=math.inf, blackout_s=(25.0, 35.0)),
     "aliasing": Scenario(kidnap_s=math.inf, twin_share=0.4),
     "unmapped": Scenario(kidnap_s=math.inf, unmapped_s=(25.0, 60.0)),
+    "crowd": Scenario(errors=FixErrors(rejected_share=0.3, wrong_share=0.15)),
+    "dark": Scenario(errors=FixErrors(rejected_share=0.7, position_m=0.15, rotation_deg=2.8)),
+    "bumped": Scenario(kidnap_s=math.inf, bump_s=25.0),
     "standing": Scenario(kidnap_s=math.inf, standing=True),
 }
 
@@ -157,6 +164,8 @@ class _Fixes:
     def fix(self, T_map_body: Array, T_odom_body: Array, stamp_ns: int, now_s: float) -> Belief | None:
         scenario, rng, errors = self._scenario, self._rng, self._scenario.errors
         T_seen = self._seen(T_map_body, now_s)
+        if now_s >= scenario.bump_s:
+            T_seen = T_seen @ _planar(0.0, 0.0, math.radians(scenario.bump_deg))
         std = np.repeat([errors.position_m, math.radians(errors.rotation_deg)], 3)
         self._normal = self._keep * self._normal + math.sqrt(1.0 - self._keep**2) * rng.normal(size=6)
         if rng.random() > self._keep:

@@ -101,7 +101,7 @@ def test_published_poses_know_their_error(kidnaps):
     assert 2.0 < np.median(nees) < 12.0
 
 
-@pytest.mark.parametrize("name", ["blackout", "unmapped", "aliasing", "standing"])
+@pytest.mark.parametrize("name", ["blackout", "unmapped", "aliasing", "bumped", "standing"])
 def test_nothing_wrong_is_published_in(name):
     figures = run_scenario(name, kidnaps=2, seed=6, settings=RecoverySettings())
     assert figures["false_fixes"] == 0

@@ -152,6 +152,15 @@ def test_a_spell_of_the_twin_room_leads_back_home():
     assert np.linalg.norm(home[-1].trusted.T_map_odom - T_MAP_ODOM) < 1e-6
 
 
+def test_poses_stop_while_a_rival_is_strong_and_return_when_it_is_forgotten():
+    drive = Drive().track()
+    decisions = [drive.step(ELSEWHERE if i % 2 else None) for i in range(24)]
+    silent = [decision for decision in decisions if decision.cause is Cause.AMBIGUOUS]
+    assert silent
+    assert all(decision.publish is None and decision.trusted is not None for decision in silent)
+    assert drive.steps(40)[-1].publish is not None
+
+
 def test_a_blackout_degrades_then_fixes_in_a_row_return():
     drive = Drive().track()
     assert drive.reject(2).state is State.TRACKING
