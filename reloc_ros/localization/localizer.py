@@ -14,7 +14,8 @@ from reloc_ros.localization.gate import gate
 from reloc_ros.localization.prepare import Prepared, network_inputs, prepare
 from reloc_ros.localization.solve import create_solver
 from reloc_ros.localization.solve.solution import Failure, Solution
-from reloc_ros.types import Estimate, Frame, Localization, Outputs, Reason, Rejected
+from reloc_ros.scenes.prior import ScenePrior
+from reloc_ros.types import Estimate, Frame, Image, Localization, Outputs, Reason, Rejected
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,9 @@ FAULT_OF_STAGE = {
     "solve": Reason.SOLVE_FAILED,
     "gate": Reason.GATE_FAILED,
 }
+
+REGRESSION = "regression"
+"""The output kind whose networks give logits over scenes."""
 
 
 class Localizer:
@@ -44,6 +48,7 @@ class Localizer:
         self._manifest = manifest
         self._backend = backend
         self._solver = create_solver(manifest.output_kind, manifest.solve)
+        self._prior = _scene_prior(manifest)
         self.stage_seconds: dict[str, float] = {}
         """Duration of each stage that ran in the last call, seconds."""
 
@@ -59,6 +64,37 @@ class Localizer:
         accepted = self._run("gate", self._gate, solution)
         return self._answer(frame, accepted)
 
+    def hint_scene(self, sentence: str) -> str:
+        """Take an operator's sentence as a prior over the scenes and return what was understood.
+
+        It holds from the next solve on, until another sentence replaces it or an empty one clears it. May be called
+        while another thread localizes.
+
+        Raises:
+            ConfigError: the sentence is too long, or says where the robot is not.
+        """
+        if self._prior is not None and sentence.strip():
+            return self._prior.hint(sentence).message
+        if self._prior is not None:
+            self._prior.clear()
+            answer = "no scene is preferred any more"
+        else:
+            names = ", ".join(scene.name for scene in self._manifest.scenes)
+            answer = f"there is nothing to choose from: this bundle knows {names} only"
+        _log.info("scene hint: %s", answer)
+        return answer
+
+    @property
+    def scene_hint(self) -> str:
+        """The sentence that is in force; empty without one."""
+        hint = None if self._prior is None else self._prior.current
+        return "" if hint is None else hint.sentence
+
+    def network_view(self, frame: Frame) -> Image | None:
+        """Return the frame (H, W, 3) as the network sees it, or None where it refuses the camera; for pictures."""
+        prepared = self._prepare(frame)
+        return None if isinstance(prepared, Failure) else prepared.image[0]
+
     def _prepare(self, frame: Frame) -> Prepared | Failure:
         return prepare(frame, self._manifest.input, self._manifest.camera)
 
@@ -66,7 +102,8 @@ class Localizer:
         return self._backend.run(network_inputs(self._manifest, prepared.image, prepared.camera))
 
     def _solve(self, outputs: Outputs, prepared: Prepared) -> Solution | Failure:
-        solution = self._solver(outputs, prepared.camera)
+        expected = outputs if self._prior is None else self._prior.apply(outputs)
+        solution = self._solver(expected, prepared.camera)
         if isinstance(solution, Failure):
             return solution
         scale = self._manifest.scenes[solution.scene].covariance_scale
@@ -103,3 +140,10 @@ class Localizer:
             return Failure(reason=FAULT_OF_STAGE[stage], detail=f"{type(error).__name__}: {error}")
         finally:
             self.stage_seconds[stage] = perf_counter() - start
+
+
+def _scene_prior(manifest: Manifest) -> ScenePrior | None:
+    """Return the prior of a network that decides between scenes, else None."""
+    if manifest.output_kind != REGRESSION or len(manifest.scenes) == 1:
+        return None
+    return ScenePrior([scene.name for scene in manifest.scenes], [scene.description for scene in manifest.scenes])

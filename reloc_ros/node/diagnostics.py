@@ -51,6 +51,7 @@ def diagnose(view: NodeView, summary: Summary, settings: Settings, stamp_ns: int
     message.status = [
         model_status(view),
         frames_status(view, summary, settings.max_rejection_rate, settings.max_fix_age_s),
+        scene_status(view, summary),
         latency_status(view, summary, settings.max_latency_s),
     ]
     return message
@@ -101,6 +102,23 @@ def frames_status(
     values["fix_age_s"] = "" if summary.fix_age_s is None else f"{summary.fix_age_s:.2f}"
     values["fix_age_limit_s"] = f"{max_fix_age_s:g}"
     return _status(view, "frames", level, text, values)
+
+
+def scene_status(view: NodeView, summary: Summary) -> DiagnosticStatus:
+    """Return where the latest accepted pose is, how sure that is, and the operator's hint."""
+    sure = "" if summary.scene_probability is None else f"{summary.scene_probability:.3f}"
+    text = f"in {summary.scene}" if summary.scene else "no pose yet"
+    if sure:
+        text += f" ({summary.scene_probability:.0%})"
+    if summary.scene_hint:
+        text += f", hint: {summary.scene_hint}"
+    values = {
+        "scene": summary.scene,
+        "scene_probability": sure,
+        "scene_hint": summary.scene_hint,
+        "scene_hint_answer": summary.scene_hint_answer,
+    }
+    return _status(view, "scene", OK, text, values)
 
 
 def latency_status(view: NodeView, summary: Summary, max_latency_s: float) -> DiagnosticStatus:

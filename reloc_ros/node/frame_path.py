@@ -1,27 +1,38 @@
-"""The worker side of a frame's way: message -> frame -> estimate -> placed -> published, or a named rejection."""
+"""The worker side of a frame's way: message -> frame -> estimate -> placed -> published, or a named rejection.
+
+After it, when somebody looks: a picture of all that.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Lock
 from time import perf_counter
 from typing import TypeVar
 
+import numpy as np
+
 from reloc_ros.errors import ImageError
+from reloc_ros.localization.picture import Caption, annotate, verdict
 from reloc_ros.localization.solve.solution import Failure
 from reloc_ros.node.camera_source import CameraSource
 from reloc_ros.node.conversions import image_to_rgb
+from reloc_ros.node.debug_image import DebugImage
 from reloc_ros.node.frame_intake import Arrival
 from reloc_ros.node.model import Model
 from reloc_ros.node.outputs import Outputs
-from reloc_ros.node.statistics import Statistics
+from reloc_ros.node.statistics import SCENE_PROBABILITY, Statistics
 from reloc_ros.node.transforms import Placed, Transforms
-from reloc_ros.types import Estimate, Frame, Localization, Reason, Rejected
+from reloc_ros.types import Estimate, Frame, Image, Localization, Reason, Rejected
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# Stands for an image that does not decode.
+_NO_IMAGE = np.zeros((240, 320, 3), dtype=np.uint8)
 
 
 class FramePath:
@@ -32,6 +43,7 @@ class FramePath:
         cameras: knows the camera of an image.
         transforms: knows the robot's transform tree.
         outputs: publishes poses.
+        debug_image: publishes pictures.
         statistics: counts what became of each frame.
         publishing: held while a frame's outcome is published, so that nothing follows a deactivation or a reset.
         is_current: whether a frame still counts (the node is active and time has not jumped back since it arrived).
@@ -44,6 +56,7 @@ class FramePath:
         cameras: CameraSource,
         transforms: Transforms,
         outputs: Outputs,
+        debug_image: DebugImage,
         statistics: Statistics,
         publishing: Lock,
         is_current: Callable[[Arrival], bool],
@@ -52,6 +65,7 @@ class FramePath:
         self._cameras = cameras
         self._transforms = transforms
         self._outputs = outputs
+        self._debug_image = debug_image
         self._statistics = statistics
         self._publishing = publishing
         self._is_current = is_current
@@ -67,14 +81,15 @@ class FramePath:
                 self._statistics.count("dropped")
                 return
             published = self._run(Reason.OUTPUT_FAILED, lambda ready: self._publish(ready, arrival), placed)
+        latency_s = perf_counter() - arrival.received_s
         if isinstance(frame, Frame):
-            latency_s = perf_counter() - arrival.received_s
             self._statistics.timed(latency_s=latency_s, stage_seconds=self._model.localizer.stage_seconds)
         if isinstance(published, Failure):
             self._reject(published)
         else:
-            self._statistics.accepted()
+            self._statistics.accepted(published.estimate)
             self._last_reason = None
+        self._show(arrival, frame, published, latency_s)
 
     def _to_frame(self, arrival: Arrival) -> Frame | Failure:
         try:
@@ -111,6 +126,42 @@ class FramePath:
         if failure.reason is not self._last_reason:
             _log.warning("frame rejected: %s: %s", failure.reason.value, failure.detail)
         self._last_reason = failure.reason
+
+    def _show(self, arrival: Arrival, frame: Frame | Failure, outcome: Placed | Failure, latency_s: float) -> None:
+        """Draw and publish a picture of the frame if one is wanted; a fault in this leaves the frame what it was."""
+        try:
+            if not self._debug_image.take_turn():
+                return
+            picture = self._picture(arrival, frame, outcome, latency_s)
+        except Exception:
+            _log.exception("no debug image")
+            return
+        with self._publishing:
+            if self._is_current(arrival):
+                self._debug_image.publish(picture, arrival.message.header)
+
+    def _picture(self, arrival: Arrival, frame: Frame | Failure, outcome: Placed | Failure, latency_s: float) -> Image:
+        latency = f"latency {latency_s * 1e3:.0f} ms"
+        image = self._seen(arrival, frame)
+        if isinstance(outcome, Failure):
+            rejected = Rejected(reason=outcome.reason, detail=outcome.detail, stamp_ns=arrival.stamp_ns)
+            return annotate(image, Caption(verdict=verdict(rejected), is_pose=False, notes=(latency,)))
+        estimate = outcome.estimate
+        probability = estimate.evidence.get(SCENE_PROBABILITY)
+        scene = f"scene {estimate.scene}" + ("" if probability is None else f" {probability:.0%}")
+        published = replace(estimate, map_frame=outcome.map_frame)
+        caption = Caption(verdict=verdict(published), is_pose=True, notes=(scene, latency))
+        return annotate(image, caption, estimate.cell_weights)
+
+    def _seen(self, arrival: Arrival, frame: Frame | Failure) -> Image:
+        """Return what the network saw of the frame; else the camera's image; else none."""
+        if isinstance(frame, Frame):
+            seen = self._model.localizer.network_view(frame)
+            return frame.image if seen is None else seen
+        try:
+            return image_to_rgb(arrival.message)
+        except ImageError:
+            return _NO_IMAGE
 
     def _run(self, fault: Reason, step: Callable[..., T | Failure], noun: object) -> T | Failure:
         """Return what a step makes of its noun; a Failure passes by, an exception becomes the step's Failure."""

@@ -9,10 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from reloc_ros.bundle.load import load_bundle
+from reloc_ros.bundle.manifest import Manifest
+from reloc_ros.errors import ConfigError
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.localization.localizer import Localizer
 from reloc_ros.node.parameters import Settings
-from reloc_ros.types import Frame, Localization
+from reloc_ros.types import Frame, Image, Localization
 
 
 class FrameLocalizer(Protocol):
@@ -22,6 +24,20 @@ class FrameLocalizer(Protocol):
 
     def localize(self, frame: Frame) -> Localization:
         """Return the pose of the frame's camera, or why there is none."""
+
+    def hint_scene(self, sentence: str) -> str:
+        """Take a sentence about where the robot is, empty for none, and return what was understood.
+
+        Raises:
+            ConfigError: it cannot be used as a hint.
+        """
+
+    @property
+    def scene_hint(self) -> str:
+        """The sentence that is in force; empty without one."""
+
+    def network_view(self, frame: Frame) -> Image | None:
+        """Return the frame as the network sees it, or None where it refuses the camera."""
 
 
 def _nothing_to_free() -> None:
@@ -50,9 +66,11 @@ def open_model(settings: Settings) -> Load:
 
     Raises:
         BundleError: the bundle is missing, truncated, tampered with or of another schema.
+        ConfigError: one name is given for the map frames of several scenes.
     """
     bundle = load_bundle(settings.bundle)
     manifest = bundle.manifest
+    _check_map_frame(settings.map_frame, manifest)
 
     def load() -> Model:
         backend = create_backend(settings.backend, bundle, settings.threads)
@@ -69,3 +87,12 @@ def open_model(settings: Settings) -> Load:
         )
 
     return load
+
+
+def _check_map_frame(map_frame: str, manifest: Manifest) -> None:
+    frames = sorted({scene.map_frame for scene in manifest.scenes})
+    if map_frame and len(frames) > 1:
+        raise ConfigError(
+            f"parameter map_frame is {map_frame!r}, but the scenes of this bundle live in {len(frames)} frames "
+            f"({', '.join(frames)}), which one name would mix up; leave it empty"
+        )

@@ -57,7 +57,10 @@ class Settings:
     camera_frame: str = _parameter("", "Optical frame of the camera; empty takes `header.frame_id` of the image.")
     odom_frame: str = _parameter("odom", "Odometry frame.")
     base_frame: str = _parameter("base_link", "Robot frame that the odometry moves.")
-    map_frame: str = _parameter("", "Name to publish the map frame under; empty takes the bundle's.")
+    map_frame: str = _parameter(
+        "",
+        "Name to publish the map frame under; empty takes the bundle's. Refused where its scenes have several.",
+    )
     pose_of: str = _parameter(
         "camera",
         "What the published poses describe: the camera's optical frame or `base_frame`.",
@@ -81,6 +84,12 @@ class Settings:
         0.1,
         "Longest wait for odometry at the image stamp, s; then the frame is rejected.",
         limits=(0.0, 2.0),
+        fixed=False,
+    )
+    debug_image_rate_hz: float = _parameter(
+        5.0,
+        "How often `~/debug_image` is drawn at most while somebody subscribes, Hz.",
+        limits=(0.1, 30.0),
         fixed=False,
     )
     diagnostics_rate_hz: float = _parameter(1.0, "How often diagnostics are published, Hz.", limits=(0.1, 50.0))

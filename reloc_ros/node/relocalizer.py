@@ -10,14 +10,17 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import String
 
 from reloc_ros.node.camera_source import CameraSource
+from reloc_ros.node.debug_image import DebugImage
 from reloc_ros.node.frame_intake import Arrival, FrameIntake
 from reloc_ros.node.frame_path import FramePath
 from reloc_ros.node.latest_slot import LatestSlot
 from reloc_ros.node.model import Load, Model
 from reloc_ros.node.outputs import Outputs
 from reloc_ros.node.parameters import Settings
+from reloc_ros.node.scene_hints import SceneHints
 from reloc_ros.node.statistics import Statistics
 from reloc_ros.node.transforms import Transforms
 from reloc_ros.node.worker import Worker
@@ -57,11 +60,17 @@ class Relocalizer:
         self._slot: LatestSlot[Arrival] = LatestSlot()
         self._transforms = Transforms(node, settings)
         self._outputs = Outputs(node)
+        self._debug_image = DebugImage(node, settings)
+        self._scene_hints = SceneHints(statistics)
         self._intake = FrameIntake(
             self._slot, statistics, now_ns=lambda: int(node.get_clock().now().nanoseconds), on_restart=self.reset
         )
         self._cameras = CameraSource(node.resolve_topic_name("camera_info"))
         self._subscriptions = [node.create_subscription(CameraInfo, "camera_info", self._cameras.update, LATEST)]
+        # Volatile: receives from every reliable publisher, transient local or not.
+        self._subscriptions.append(
+            node.create_subscription(String, "scene_hint", self._scene_hints.take, RELIABLE_LATEST)
+        )
         image_qos = RELIABLE_LATEST if settings().image_reliability == "reliable" else LATEST
         for kind, topic in _image_topics(node, settings().image_transport):
             self._subscriptions.append(node.create_subscription(kind, topic, self._on_image, image_qos))
@@ -98,6 +107,7 @@ class Relocalizer:
             self._node.destroy_subscription(subscription)
         self._transforms.close()
         self._outputs.close()
+        self._debug_image.close()
         # A model that is still at work is freed with its thread.
         if stopped and self.model is not None:
             self.model.close()
@@ -109,10 +119,12 @@ class Relocalizer:
             cameras=self._cameras,
             transforms=self._transforms,
             outputs=self._outputs,
+            debug_image=self._debug_image,
             statistics=self._statistics,
             publishing=self._publishing,
             is_current=lambda arrival: self._active and arrival.epoch == self._intake.epoch,
         )
+        self._scene_hints.serve(model.localizer)
         self.model = model
         _log.info("%s is ready on %s (%s, %s)", model.method, model.backend, model.device, model.precision)
 

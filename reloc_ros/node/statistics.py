@@ -9,11 +9,13 @@ from time import monotonic
 
 import numpy as np
 
-from reloc_ros.types import Array, Reason
+from reloc_ros.types import Array, Estimate, Reason
 
 _WINDOW = 1000
 _RECENT = 100
 _INFERENCE = "infer"
+SCENE_PROBABILITY = "scene_probability"
+"""Evidence of the solvers that decide between scenes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,10 @@ class Summary:
         latencies_s: arrival to publication, or to rejection, of the latest 1000 frames that reached the localizer.
         overheads_s: the same minus the network's run.
         stages_s: duration of each stage of the localizer, where it ran.
+        scene: of the latest accepted pose; empty before the first.
+        scene_probability: of that scene; None where the network does not decide between scenes.
+        scene_hint: the sentence in force; empty without one.
+        scene_hint_answer: what was understood of the latest sentence, or why it was refused.
     """
 
     counts: dict[str, int]
@@ -39,6 +45,10 @@ class Summary:
     latencies_s: Array
     overheads_s: Array
     stages_s: dict[str, Array]
+    scene: str
+    scene_probability: float | None
+    scene_hint: str
+    scene_hint_answer: str
 
 
 class Statistics:
@@ -52,6 +62,10 @@ class Statistics:
         self._recent: deque[bool] = deque(maxlen=_RECENT)
         self._durations: deque[tuple[float, dict[str, float]]] = deque(maxlen=_WINDOW)
         self._accepted_s: float | None = None
+        self._scene = ""
+        self._scene_probability: float | None = None
+        self._scene_hint = ""
+        self._scene_hint_answer = ""
 
     def count(self, event: str) -> None:
         """Count a frame that came `in`, or was `dropped` or `repeated`."""
@@ -63,12 +77,14 @@ class Statistics:
         with self._lock:
             self._durations.append((latency_s, dict(stage_seconds)))
 
-    def accepted(self) -> None:
-        """Count a frame whose pose was published."""
+    def accepted(self, estimate: Estimate) -> None:
+        """Count a frame whose pose was published, and keep its scene."""
         with self._lock:
             self._counts["accepted"] += 1
             self._recent.append(False)
             self._accepted_s = monotonic()
+            self._scene = estimate.scene
+            self._scene_probability = estimate.evidence.get(SCENE_PROBABILITY)
 
     def rejected(self, reason: Reason, detail: str) -> None:
         """Count a frame that gave no pose."""
@@ -76,6 +92,12 @@ class Statistics:
             self._rejected[reason] += 1
             self._recent.append(True)
             self._last_rejection = f"{reason.value}: {detail}"
+
+    def hinted(self, hint: str, answer: str) -> None:
+        """Keep the sentence that is in force, and what the latest one was answered."""
+        with self._lock:
+            self._scene_hint = hint
+            self._scene_hint_answer = answer
 
     def summary(self) -> Summary:
         """Return a copy."""
@@ -92,4 +114,8 @@ class Statistics:
                 latencies_s=latencies_s,
                 overheads_s=latencies_s - [stage_seconds.get(_INFERENCE, 0.0) for stage_seconds in stages],
                 stages_s={name: np.array([each[name] for each in stages if name in each]) for name in names},
+                scene=self._scene,
+                scene_probability=self._scene_probability,
+                scene_hint=self._scene_hint,
+                scene_hint_answer=self._scene_hint_answer,
             )

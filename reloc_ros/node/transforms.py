@@ -28,6 +28,7 @@ class Placed:
         covariance: (6, 6) of that pose.
         map_frame: name of the map frame.
         stamp_ns: image stamp.
+        estimate: what was placed.
         T_map_child: (4, 4) transform to broadcast; None with `tf_mode: off`.
         child_frame: odometry or camera frame; empty with `tf_mode: off`.
     """
@@ -36,13 +37,18 @@ class Placed:
     covariance: Array
     map_frame: str
     stamp_ns: int
+    estimate: Estimate
     T_map_child: Array | None
     child_frame: str
 
 
 @dataclass(frozen=True)
 class _Fix:
-    """The latest map to odom, and when its image was taken and received, in nanoseconds of message time."""
+    """The latest map to odom, and when its image was taken and received, in nanoseconds of message time.
+
+    There is one, whatever the scenes: a fix in another map frame takes odom away from the frame before, and nothing is
+    broadcast under that any more.
+    """
 
     placed: Placed
     stamp_ns: int
@@ -152,6 +158,7 @@ class Transforms:
             covariance=target_covariance,
             map_frame=settings.map_frame or estimate.map_frame,
             stamp_ns=estimate.stamp_ns,
+            estimate=estimate,
             T_map_child=T_map_child,
             child_frame=child_frame,
         )

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from fake_bundles import CAMERA, frame_number, make_manifest, make_scene, write_truth_bundle
+from fake_bundles import (
+    CAMERA,
+    INPUT,
+    frame_number,
+    make_manifest,
+    make_scene,
+    write_scenes_bundle,
+    write_truth_bundle,
+)
 
-from reloc_ros.errors import BundleError
+from reloc_ros.errors import BundleError, ConfigError
 from reloc_ros.evaluation.pose_error import rotation_error_deg, translation_error_m
 from reloc_ros.geometry import rotation, se3
 from reloc_ros.inference.backend import Backend, create_backend
@@ -19,6 +27,8 @@ from reloc_ros.localization.localizer import FAULT_OF_STAGE, Localizer
 from reloc_ros.types import Estimate, Reason, Rejected
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reloc_ros.bundle.load import Bundle
 
 POSES = [
@@ -145,3 +155,60 @@ def test_a_bundle_that_cannot_be_solved_is_refused_at_once(
 ) -> None:
     with pytest.raises(BundleError, match=message):
         Localizer(make_manifest(**changes), backend)
+
+
+# Frame 0 is rather in the kitchen, frame 1 surely in the office, frame 2 in either.
+SCENE_LOGITS = [[0.7, 0.0], [0.0, 5.0], [0.0, 0.0]]
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Iterator[Localizer]:
+    bundle = write_scenes_bundle(tmp_path / "scenes", POSES, SCENE_LOGITS)
+    backend = create_backend("onnxruntime", bundle, threads=1)
+    yield Localizer(bundle.manifest, backend)
+    backend.close()
+
+
+def test_the_scene_picks_the_map_frame(scenes: Localizer) -> None:
+    for number, (scene, cell) in enumerate((("kitchen", (0, 0)), ("office", (5, 6)))):
+        result = scenes.localize(frame_number(number))
+        assert isinstance(result, Estimate)
+        assert (result.scene, result.map_frame) == (scene, f"{scene}_map")
+        np.testing.assert_allclose(result.T_map_camera, POSES[number], atol=1e-6)
+        assert np.argwhere(result.cell_weights).tolist() == [list(cell)]
+
+
+def test_a_hint_tips_the_scales_but_does_not_overrule_a_sure_network(scenes: Localizer) -> None:
+    unsure = scenes.localize(frame_number(2))
+    assert isinstance(unsure, Rejected)
+    assert unsure.reason is Reason.UNSURE_SCENE
+    assert scenes.hint_scene("  at the grey desks ").startswith("office 95 %")
+    assert scenes.scene_hint == "at the grey desks"
+    assert [scenes.localize(frame_number(number)).scene for number in range(3)] == ["office"] * 3  # type: ignore[union-attr]
+    assert scenes.hint_scene("beside the stove").startswith("kitchen 95 %")
+    assert [scenes.localize(frame_number(number)).scene for number in range(3)] == ["kitchen", "office", "kitchen"]  # type: ignore[union-attr]
+    assert scenes.hint_scene(" ") == "no scene is preferred any more"
+    assert scenes.scene_hint == ""
+    assert isinstance(scenes.localize(frame_number(2)), Rejected)
+
+
+def test_a_refused_hint_leaves_the_old_one(scenes: Localizer) -> None:
+    scenes.hint_scene("stove")
+    with pytest.raises(ConfigError, match="'not'"):
+        scenes.hint_scene("not in the kitchen")
+    assert scenes.scene_hint == "stove"
+
+
+def test_with_one_scene_there_is_nothing_to_choose_from(bundle: Bundle, backend: Backend) -> None:
+    localizer = Localizer(bundle.manifest, backend)
+    assert localizer.hint_scene("stove") == "there is nothing to choose from: this bundle knows room only"
+    assert localizer.scene_hint == ""
+    assert isinstance(localizer.localize(frame_number(0)), Estimate)
+
+
+def test_the_network_view_is_what_the_network_gets(bundle: Bundle, backend: Backend) -> None:
+    localizer = Localizer(bundle.manifest, backend)
+    seen = localizer.network_view(frame_number(2))
+    assert seen is not None
+    assert (seen.shape, int(seen.min()), int(seen.max())) == ((INPUT.height, INPUT.width, 3), 2, 2)
+    assert localizer.network_view(frame_number(0, CAMERA.cropped(32, 24, 64, 48))) is None

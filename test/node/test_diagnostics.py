@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,19 @@ import pytest
 
 pytest.importorskip("diagnostic_msgs", reason="needs ROS messages (a ROS 2 installation or the ros_from_pip overlay)")
 
-from reloc_ros.node.diagnostics import ERROR, OK, WARN, NodeView, diagnose, frames_status, latency_status, model_status
+from frame_results import estimated
+
+from reloc_ros.node.diagnostics import (
+    ERROR,
+    OK,
+    WARN,
+    NodeView,
+    diagnose,
+    frames_status,
+    latency_status,
+    model_status,
+    scene_status,
+)
 from reloc_ros.node.parameters import Settings
 from reloc_ros.node.statistics import Statistics, Summary
 from reloc_ros.types import Reason
@@ -29,6 +42,10 @@ def summary(**changes: Any) -> Summary:
         "latencies_s": np.array([0.01, 0.02, 0.06]),
         "overheads_s": np.array([0.001, 0.002, 0.003]),
         "stages_s": {"prepare": np.array([0.001, 0.003, 0.004]), "infer": np.array([0.009])},
+        "scene": "kitchen",
+        "scene_probability": 0.9725,
+        "scene_hint": "",
+        "scene_hint_answer": "",
     }
     return Summary(**{**values, **changes})
 
@@ -83,10 +100,26 @@ def test_latency(limit_s: float, level: bytes) -> None:
     assert found["prepare_p50_ms"] == "3.00"
 
 
+@pytest.mark.parametrize(
+    ("changes", "text", "probability"),
+    [
+        ({}, "in kitchen (97%)", "0.973"),
+        ({"scene_probability": None}, "in kitchen", ""),
+        ({"scene_hint": "by the sink"}, "in kitchen (97%), hint: by the sink", "0.973"),
+        ({"scene": "", "scene_probability": None}, "no pose yet", ""),
+    ],
+)
+def test_scene(changes: dict[str, Any], text: str, probability: str) -> None:
+    status = scene_status(view(), summary(scene_hint_answer="kitchen 95 %", **changes))
+    assert (status.level, status.message) == (OK, text)
+    assert values(status)["scene_probability"] == probability
+    assert values(status)["scene_hint_answer"] == "kitchen 95 %"
+
+
 def test_the_whole_message_before_the_first_frame() -> None:
     message = diagnose(view(lifecycle="unconfigured", model="none"), Statistics().summary(), Settings(), 1_500_000_000)
     assert (message.header.stamp.sec, message.header.stamp.nanosec) == (1, 500_000_000)
-    assert [status.level for status in message.status] == [OK, OK, OK]
+    assert [status.level for status in message.status] == [OK, OK, OK, OK]
 
 
 def test_statistics_count_every_frame_once() -> None:
@@ -95,7 +128,7 @@ def test_statistics_count_every_frame_once() -> None:
         statistics.count(event)
     statistics.timed(latency_s=0.02, stage_seconds={"prepare": 0.001, "infer": 0.015})
     statistics.timed(latency_s=0.01, stage_seconds={"prepare": 0.002})
-    statistics.accepted()
+    statistics.accepted(estimated(np.eye(4)))
     statistics.rejected(Reason.DEGENERATE, "a line")
     found = statistics.summary()
     assert found.counts == {"in": 3, "dropped": 1, "repeated": 0, "accepted": 1}
@@ -104,3 +137,15 @@ def test_statistics_count_every_frame_once() -> None:
     assert found.last_rejection == "degenerate: a line"
     np.testing.assert_allclose(found.overheads_s, [0.005, 0.01])
     np.testing.assert_allclose(found.stages_s["prepare"], [0.001, 0.002])
+
+
+def test_statistics_keep_the_scene_of_the_latest_pose_and_the_hint() -> None:
+    statistics = Statistics()
+    sure = replace(estimated(np.eye(4)), scene="office", evidence={"scene_probability": 0.7})
+    statistics.accepted(sure)
+    statistics.hinted("by the desks", "office 95 %")
+    found = statistics.summary()
+    assert (found.scene, found.scene_probability) == ("office", 0.7)
+    assert (found.scene_hint, found.scene_hint_answer) == ("by the desks", "office 95 %")
+    statistics.accepted(replace(sure, scene="room", evidence={}))
+    assert statistics.summary().scene_probability is None

@@ -18,7 +18,7 @@ from reloc_ros.bundle.load import Bundle, write_bundle
 from reloc_ros.bundle.manifest import CameraAssumption, GateSpec, InputSpec, Manifest, MapBounds, SceneSpec
 from reloc_ros.cameras.camera import ray_grid
 from reloc_ros.cameras.pinhole import PinholeCamera
-from reloc_ros.geometry import se3
+from reloc_ros.geometry import rotation, se3
 from reloc_ros.types import Array, Frame
 
 ROWS, COLUMNS = 6, 8
@@ -82,6 +82,47 @@ def write_truth_bundle(folder: Path, poses: list[Array], **changes: Any) -> Bund
     model = folder.parent / f"{folder.name}.onnx"
     write_lookup_model(model, answers)
     return write_bundle(folder, make_manifest(**changes), {"model.onnx": model})
+
+
+SCENES = (
+    make_scene(name="kitchen", map_frame="kitchen_map", description="a red kitchen with a steel sink and a stove"),
+    make_scene(name="office", map_frame="office_map", description="an office with grey desks and computer screens"),
+)
+HEADS = 3
+
+
+def write_scenes_bundle(folder: Path, poses: list[Array], scene_logits: list[list[float]], **changes: Any) -> Bundle:
+    """Write a bundle of `SCENES` that regresses: frame k is at poses[k] in whichever scene its logits favour.
+
+    The attention of frame k is on cell k alone in the kitchen, and on the last cell but k in the office.
+    """
+    T_map_camera = np.stack(poses)
+    half_rotvec = np.stack([rotation.log(T[:3, :3]) / 2.0 for T in poses])
+    # Heads that differ along x and whose mean is the pose.
+    spread_m = np.linspace(-0.03, 0.03, HEADS)[:, np.newaxis] * np.array([1.0, 0.0, 0.0])
+    attention = np.zeros((len(poses), len(SCENES), ROWS * COLUMNS))
+    for k in range(len(poses)):
+        attention[k, 0, k] = attention[k, 1, -1 - k] = 1.0
+    ensemble = (len(poses), len(SCENES), HEADS, 3)
+    answers = {
+        "scene_logits": np.array(scene_logits),
+        "positions_m": np.broadcast_to(T_map_camera[:, np.newaxis, np.newaxis, :3, 3] + spread_m, ensemble),
+        "log_quats": np.broadcast_to(half_rotvec[:, np.newaxis, np.newaxis], ensemble),
+        "attention": attention,
+    }
+    settings = {
+        "rows": ROWS,
+        "columns": COLUMNS,
+        "min_scene_probability": 0.6,
+        "min_position_std_m": 0.02,
+        "min_rotation_std_rad": 0.01,
+    }
+    described = {"method": "mvl_loc", "output_kind": "regression", "outputs": tuple(answers), "scenes": SCENES}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    model = folder.parent / f"{folder.name}.onnx"
+    write_lookup_model(model, answers)
+    manifest = make_manifest(**{**described, "solve": settings, **changes})
+    return write_bundle(folder, manifest, {"model.onnx": model})
 
 
 def write_lookup_model(path: Path, answers: dict[str, Array], spec: InputSpec = INPUT) -> None:
