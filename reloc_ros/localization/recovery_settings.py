@@ -17,51 +17,61 @@ _POSE_FREEDOMS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class RecoverySettings:
-    """Limits of the recovery state machine. "Simulation" below is `reloc_ros.evaluation.recovery_simulation`.
+    """Limits of the recovery state machine.
+
+    "Simulation" is `reloc_ros.evaluation.recovery_simulation`: 50 kidnaps without a signal (seed 1), and 30 to 60
+    drives through identical rooms in which 40 % of the fixes lie in the wrong one. A false fix is a published pose off
+    by more than 0.5 m or 10 deg; believing each of those fixes would give 1600 in the 50 kidnaps.
 
     Views (what counts as independent evidence):
-        view_travel_m, view_turn_rad: a fix is wholly new evidence once the robot has moved or turned this far since
-            the last; wrong fixes of real networks last for about as long as the same things fill the image.
+        view_travel_m, view_turn_rad: a fix is wholly new evidence once the robot has moved or turned this far. Wrong
+            fixes last about as long as the same things fill the image. In the simulation 0.15 m recovers in 5.0 s,
+            0.3 m in 8.2 s, 0.5 m in 11.2 s (p50): the middle, because real runs of wrong fixes are not well known.
         view_s: time alone after which a fix counts as new evidence. Infinite with odometry: a standing robot repeats
             its mistake for ever. Finite without odometry, where motion cannot be measured.
-        static_view_s: time after which a repeated view may correct the *trusted* pose by a full fix again.
+        static_view_s: time after which a repeated view may correct a pose by a full fix again. It is no evidence.
 
     Agreement:
-        gate_probability: chi-square level below which two poses agree. The trade-off curve of the simulation is flat
-            from 0.99 to 0.9999: heavy tails are cut off below, and the caps bound what lies above.
-        max_correction_m, max_correction_rad: cap on the same, whatever the covariances claim: half to all of what
-            counts as a false fix (0.5 m, 10 deg), so that one wrong fix cannot move a right pose there.
+        gate_probability: chi-square level below which two poses agree. Simulation: 0.9 costs 3 % of availability
+            (heavy tails are cut off), 0.99 to 0.9999 are alike.
+        max_correction_m, max_correction_rad: cap on the same, whatever covariances claim: the limits of a false fix, so
+            that a single fix cannot carry a right pose there.
 
     Trust:
-        votes_to_accept: views that must agree, when nothing was known before.
-        votes_to_switch: views that must agree on another place when nobody told that the robot was moved: twice as
-            many, because continuity speaks against it (identical rooms).
+        votes_to_accept: views that must agree, when nothing was known before. Simulation: false fixes in the kidnaps 36
+            with 1, 2 with 2, none from 3 on; in identical rooms 39 with 3, 13 with 4, none from 6 on.
+        votes_to_switch: views that must agree on another place when nobody told that the robot was moved: more,
+            because continuity speaks against it.
         votes_with_prior: views that must agree with a prior (`initialpose`, saved pose).
         min_share: of all votes since the hypothesis was born: N of M.
         votes_per_rival_vote: what each vote for the second best place adds to the votes needed: two places that look
-            alike must be told apart clearly.
+            alike must be told apart clearly. Simulation: with a limit on the ratio of the votes (1 to 5) instead,
+            identical rooms gave 26 false fixes; this gives none.
         max_rival_share_tracking: votes of the second best place over those of the trusted one. Above, poses stop and
-            `map -> odom` goes on.
-        max_position_std_m, max_rotation_std_rad: a pose less certain than this is not published.
-        memory_votes, memory_s: older votes are forgotten.
+            `map -> odom` goes on. It halved the false fixes of places that were wrongly accepted.
+        max_position_std_m, max_rotation_std_rad: a pose less certain than this is not published: a false fix would lie
+            at 2.5 sigma.
+        memory_votes, memory_s: older votes are forgotten. 20 votes forget a rival too soon in identical rooms.
 
     Loss:
-        votes_to_doubt: lead over ours, since it appeared, with which another place ends trust (kidnap).
+        votes_to_doubt: lead over ours, since it appeared, with which another place ends trust (kidnap). Simulation:
+            a wrong `map -> odom` lives on for 2.5 s (p50) after a kidnap that nobody signals.
         degraded_after_s: without an agreeing fix: TRACKING -> DEGRADED (poses stop, `map -> odom` goes on).
         fixes_to_return: agreeing fixes in a row: DEGRADED -> TRACKING.
         lost_after_s, lost_after_m, lost_position_std_m, lost_rotation_std_rad: dead reckoning ends: -> LOST. The stds
-            keep what is broadcast below the limit of a false fix at two sigma.
-        max_speed_m_s, max_turn_rate_rad_s: faster odometry is a jump; three times a fast indoor robot.
+            keep what is broadcast below a false fix at two sigma; an anchor may start beyond and double.
+        max_speed_m_s, max_turn_rate_rad_s: faster odometry is a jump; four to five times the demo robot's limits.
         clock_tolerance_s: a stamp further back than this is a clock that jumped; less is an image out of order.
 
     A robot that cannot move:
         trust_standing: off by default. A model of which 6 % of the fixes are wrong is wrong at 6 % of the places
-            where a robot can stand, and no waiting shows it: views from one place are one vote.
+            where a robot can stand, and no waiting shows it: views from one place are one vote. Give a prior, or turn.
             With it on, trust is given after `standing_s` and `standing_fixes`, when `standing_share` of them agree
-            and the pose is twice as certain as otherwise asked for.
+            and the pose is twice as certain as otherwise asked for; what such fixes are wrong about stays wrong.
 
     Mode:
-        planar: x, y, yaw of a robot on the floor z = 0, see `planar`; else all six.
+        planar: x, y, yaw of a robot on the floor z = 0, see `planar`; else all six. Simulation: halves the error of the
+            yaw and takes a fifth off that of the position.
     """
 
     view_travel_m: float = 0.3
