@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reloc_ros.evaluation.replay import FrameResult
     from reloc_ros.evaluation.report import Subject
     from reloc_ros.inference.backend import Backend
+    from reloc_ros.localization.localizer import Localizer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from reloc_ros.bundle.load import load_bundle
     from reloc_ros.datasets.posed_images import read_dataset
     from reloc_ros.datasets.splits import split_images
+    from reloc_ros.evaluation.frame_sheet import frame_sheet
     from reloc_ros.evaluation.report import write_report
     from reloc_ros.inference.backend import create_backend
     from reloc_ros.localization.localizer import Localizer
@@ -43,10 +45,13 @@ def run(args: argparse.Namespace) -> int:
     split = _training_split(bundle)
     dataset = split_images(read_dataset(args.data), args.split, split)
     backend = create_backend(args.backend, bundle, args.threads)
-    results = _replay_with_progress(Localizer(bundle.manifest, backend), dataset)
+    localizer = Localizer(bundle.manifest, backend)
+    results = _replay_with_progress(localizer, dataset)
+    unit = "m" if dataset.metric else "scene units"
+    frames = frame_sheet(results, dataset.images, localizer.network_view, unit) if results else None
     subject = _subject(args, bundle, dataset, split, backend)
     backend.close()
-    report = write_report(args.report, subject, results)
+    report = write_report(args.report, subject, results, frames)
     _print_summary(report, args.report)
     return 0
 
@@ -65,7 +70,7 @@ def _training_split(bundle: Bundle) -> Split:
         ) from error
 
 
-def _replay_with_progress(localizer: Any, dataset: PosedImages) -> list[FrameResult]:
+def _replay_with_progress(localizer: Localizer, dataset: PosedImages) -> list[FrameResult]:
     from rich.console import Console
     from rich.progress import track
 

@@ -12,12 +12,13 @@ from reloc_ros.types import Estimate
 _WORST_SHOWN = 5
 
 
-def as_markdown(report: dict[str, Any], results: Sequence[FrameResult]) -> str:
+def as_markdown(report: dict[str, Any], results: Sequence[FrameResult], *, has_frames: bool = False) -> str:
     """Return the report as Markdown.
 
     Args:
         report: as `make_report` gives it, infinite figures still infinite.
         results: the frames it is about.
+        has_frames: whether `frames.png` stands beside it.
     """
     unit = "m" if report["metric"] else "scene units"
     sections = [
@@ -36,6 +37,11 @@ def as_markdown(report: dict[str, Any], results: Sequence[FrameResult]) -> str:
         "## Pictures",
         "![trajectory seen from above](trajectory.png)\n\n![errors](errors.png)",
     ]
+    if has_frames:
+        sections += [
+            "Best, middle, worst and rejected frames, without their neighbours in time. A pose rests on what is bright.",
+            "![best, middle, worst and rejected frames](frames.png)",
+        ]
     return "\n\n".join(sections) + "\n"
 
 

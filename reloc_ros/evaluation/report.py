@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from reloc_ros.evaluation.calibration import calibration
 from reloc_ros.evaluation.latency import latency
 from reloc_ros.evaluation.markdown import as_markdown
@@ -17,7 +19,7 @@ from reloc_ros.evaluation.metrics import accuracy
 from reloc_ros.evaluation.plots import error_figure, save_figure, trajectory_figure
 from reloc_ros.evaluation.replay import FrameResult
 from reloc_ros.evaluation.tum import write_tum
-from reloc_ros.types import Estimate, Rejected
+from reloc_ros.types import Estimate, Image, Rejected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +73,24 @@ def make_report(subject: Subject, results: Sequence[FrameResult]) -> dict[str, A
     }
 
 
-def write_report(folder: Path, subject: Subject, results: Sequence[FrameResult]) -> dict[str, Any]:
-    """Write every file of the report into a folder and return the content of `report.json`."""
+def write_report(
+    folder: Path, subject: Subject, results: Sequence[FrameResult], frames: Image | None = None
+) -> dict[str, Any]:
+    """Write every file of the report into a folder and return the content of `report.json`.
+
+    Args:
+        folder: made if it is missing.
+        subject: what was evaluated.
+        results: at least one.
+        frames: picture of some of the frames (`frame_sheet`).
+    """
     report = make_report(subject, results)
     folder.mkdir(parents=True, exist_ok=True)
     # JSON knows no infinity: an infinite figure is null, and its key is still there.
     text = json.dumps(_finite_or_none(report), indent=2, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(as_markdown(report, results), encoding="utf-8")
+    markdown = as_markdown(report, results, has_frames=frames is not None)
+    (folder / "report.md").write_text(markdown, encoding="utf-8")
     accepted = [
         (result.stamp_ns, result.localization.T_map_camera)
         for result in results
@@ -90,6 +102,8 @@ def write_report(folder: Path, subject: Subject, results: Sequence[FrameResult])
     unit = "m" if subject.metric else "scene units"
     save_figure(trajectory_figure(results, unit), folder / "trajectory.png")
     save_figure(error_figure(results, unit), folder / "errors.png")
+    if frames is not None:
+        _write_picture(folder / "frames.png", frames)
     return report
 
 
@@ -112,6 +126,11 @@ def _write_frames(path: Path, results: Sequence[FrameResult]) -> None:
                     rejection.detail if rejection else "",
                 ]
             )
+
+
+def _write_picture(path: Path, picture: Image) -> None:
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    path.write_bytes(encoded.tobytes())
 
 
 def _finite_or_none(value: Any) -> Any:

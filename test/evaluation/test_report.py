@@ -86,6 +86,16 @@ def test_all_rejected_still_gives_every_file(tmp_path: Path) -> None:
         assert cv2.imread(str(tmp_path / picture)) is not None
 
 
+def test_the_picture_of_frames_is_written_as_given_and_linked(tmp_path: Path, mixed: list[FrameResult]) -> None:
+    picture = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
+    write_report(tmp_path / "with", SUBJECT, mixed, picture)
+    assert np.array_equal(cv2.imread(str(tmp_path / "with" / "frames.png"))[:, :, ::-1], picture)
+    assert "(frames.png)" in (tmp_path / "with" / "report.md").read_text()
+    write_report(tmp_path / "without", SUBJECT, mixed)
+    assert not (tmp_path / "without" / "frames.png").exists()
+    assert "frames.png" not in (tmp_path / "without" / "report.md").read_text()
+
+
 def test_two_reports_differ_in_latency_only(tmp_path: Path, mixed: list[FrameResult]) -> None:
     for name in ("a", "b"):
         write_report(tmp_path / name, SUBJECT, mixed)
