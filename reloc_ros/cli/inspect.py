@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     for table in (
         _what(bundle),
-        *map(_scene, bundle.manifest.scenes),
+        *_scenes(bundle.manifest.scenes),
         _numbers("Training", bundle.manifest.training),
         _numbers("Metrics", bundle.manifest.metrics),
     ):
@@ -75,6 +76,11 @@ def _what(bundle: Bundle) -> Table:
     )
 
 
+def _scenes(scenes: Sequence[SceneSpec]) -> list[Table]:
+    """Return tables of the facts of one scene, or of several in one row each."""
+    return [_scene(scenes[0])] if len(scenes) == 1 else [_numbers_of(scenes), _descriptions_of(scenes)]
+
+
 def _scene(scene: SceneSpec) -> Table:
     gate, bounds = scene.gate, scene.map_bounds
     box = ", ".join(
@@ -92,6 +98,28 @@ def _scene(scene: SceneSpec) -> Table:
             **described,
         },
     )
+
+
+def _numbers_of(scenes: Sequence[SceneSpec]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{len(scenes)} scenes (m, rad)", title_justify="left")
+    table.add_column("scene", style="bold", overflow="fold")
+    table.add_column("map frame", overflow="fold")
+    for name in ("x", "y", "z", "margin", "std <=", "covariance scale"):
+        table.add_column(name, justify="right")
+    for scene in scenes:
+        gate, bounds = scene.gate, scene.map_bounds
+        spans = [f"{low:.2f} to {high:.2f}" for low, high in zip(bounds.min_m, bounds.max_m, strict=True)]
+        limits = f"{gate.max_position_std_m:.3g} / {gate.max_rotation_std_rad:.3g}"
+        figures = [*spans, f"{gate.bounds_margin_m:.2f}", limits, f"{scene.covariance_scale:.3g}"]
+        table.add_row(Text(scene.name), Text(scene.map_frame), *figures)
+    return table
+
+
+def _descriptions_of(scenes: Sequence[SceneSpec]) -> Table:
+    return _table("Descriptions", {scene.name: scene.description or "(none)" for scene in scenes})
 
 
 def _files(bundle: Bundle) -> Table:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
-from fake_bundles import CAMERA, write_truth_bundle
+from fake_bundles import CAMERA, SCENES, write_scenes_bundle, write_truth_bundle
 
 from reloc_ros.cli.main import main
 from reloc_ros.evaluation.tum import tum_line
@@ -141,6 +142,21 @@ def test_inspect_shows_everything_that_matters(bundle: Bundle, capsys: pytest.Ca
         "ok network",
     ):
         assert text in shown, shown
+
+
+def test_inspect_shows_many_scenes_in_one_row_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    scenes = tuple(replace(scene, covariance_scale=2.5 + k) for k, scene in enumerate(SCENES))
+    bundle = write_scenes_bundle(tmp_path / "bundle", [np.eye(4)], [[1.0, 0.0]], scenes=scenes)
+    assert main(["inspect", str(bundle.path)]) == 0
+    lines = [" ".join(line.replace("\u2502", " ").split()) for line in capsys.readouterr().out.splitlines()]
+    assert "2 scenes (m, rad)" in lines
+    box = "-5.00 to 5.00 -4.00 to 4.00 -3.00 to 3.00 1.00 0.5 / 0.2"
+    assert f"kitchen kitchen_map {box} 2.5" in lines, lines
+    assert f"office office_map {box} 3.5" in lines
+    assert "office an office with grey desks and computer screens" in lines
 
 
 def test_inspect_refuses_a_tampered_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
