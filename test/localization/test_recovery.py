@@ -218,12 +218,22 @@ def test_the_fragments_of_a_rival_vote_together():
     drive = Drive()
     beside = pose(0.3, 0.3) @ ELSEWHERE
     causes = []
-    for place in [ELSEWHERE, beside, *[None] * 8]:
+    for place in [ELSEWHERE, beside, *[None] * 14]:
         drive.move()
         sharp = replace(drive.fix(place), covariance=0.25 * COVARIANCE)
         causes.append(drive.recovery.on_fix(sharp).cause)
-    # Two votes for elsewhere against six to eight for here; one each would be too weak a rival for six.
-    assert causes == [Cause.TOO_FEW_VIEWS] * 7 + [Cause.AMBIGUOUS] * 3
+    # Two votes for elsewhere ask for 6 + 2 * 4 votes here; counted apart they would ask for 10.
+    assert causes == [Cause.TOO_FEW_VIEWS] * 7 + [Cause.AMBIGUOUS] * 8 + [Cause.ACCEPTED]
+
+
+def test_a_fix_just_beside_the_place_is_no_rival_of_it():
+    drive = Drive()
+    beside = pose(0.3, 0.3) @ T_MAP_ODOM
+    causes = []
+    for place in [beside, *[None] * 6]:
+        drive.move()
+        causes.append(drive.recovery.on_fix(replace(drive.fix(place), covariance=0.25 * COVARIANCE)).cause)
+    assert causes == [Cause.TOO_FEW_VIEWS] * 6 + [Cause.ACCEPTED]
 
 
 def test_heavy_tails_that_divide_one_place_make_no_rival():
@@ -239,15 +249,20 @@ def test_heavy_tails_that_divide_one_place_make_no_rival():
 
 
 @pytest.mark.parametrize(
-    ("limit", "reason"),
-    [({"lost_after_s": 6.0}, "limit 6"), ({"lost_after_m": 2.0}, "limit 2"), ({"lost_rotation_std_rad": 0.04}, "rad")],
+    ("limit", "reason", "steps"),
+    [
+        ({"lost_after_s": 6.0}, "6.5 s (limit 6)", 13),
+        ({"lost_after_m": 2.0}, "2.2 m (limit 2)", 7),
+        ({"lost_rotation_std_rad": 0.04}, "rad uncertain", None),
+    ],
 )
-def test_dead_reckoning_ends(limit, reason):
+def test_dead_reckoning_ends(limit, reason, steps):
     drive = Drive(replace(RecoverySettings(), **limit)).track()
     decisions = [drive.reject() for _ in range(40)]
     end = next(decision for decision in decisions if decision.cause is Cause.TIMED_OUT)
     assert (end.state, end.trusted) == (State.LOST, None)
     assert reason in end.detail
+    assert steps in {None, decisions.index(end) + 1}
     assert decisions[-1].state is State.LOST
 
 
