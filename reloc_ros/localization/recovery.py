@@ -26,6 +26,9 @@ from reloc_ros.types import Array
 
 _CANDIDATE_VOTES = 2.0
 _CERTAINTY_WHEN_STANDING = 0.5
+_ODOMETRY_SLACK = 0.1
+"""Metres and radians by which odometry may step without being fast: coarse stamps of two images close in time."""
+
 _VOTES_AT_LEAST = 1.0
 """Rivals of no more than one view are the ordinary wrong fix."""
 
@@ -131,7 +134,8 @@ class Recovery:
         if last_ns is not None and last is not None:
             travel_m, turn_rad = motion(se3.inverse(last) @ T_odom_body)
             seconds = (stamp_ns - last_ns) / NS_PER_S
-            reach_m, reach_rad = self._settings.max_speed_m_s * seconds, self._settings.max_turn_rate_rad_s * seconds
+            reach_m = self._settings.max_speed_m_s * seconds + _ODOMETRY_SLACK
+            reach_rad = self._settings.max_turn_rate_rad_s * seconds + _ODOMETRY_SLACK
             if travel_m > reach_m or turn_rad > reach_rad:
                 moved = f"odometry moved {travel_m:.2f} m, {turn_rad:.2f} rad in {seconds:.3f} s"
                 return self._lose(Cause.ODOMETRY_JUMP, f"{moved}, limits {reach_m:.2f} m, {reach_rad:.2f} rad")

@@ -61,7 +61,7 @@ class RecoverySettings:
         fixes_to_return: agreeing fixes in a row: DEGRADED -> TRACKING.
         lost_after_s, lost_after_m, lost_position_std_m, lost_rotation_std_rad: dead reckoning ends: -> LOST. The stds
             keep what is broadcast below a false fix at two sigma; an anchor may start beyond and double.
-        max_speed_m_s, max_turn_rate_rad_s: faster odometry is a jump; four to five times the demo robot's limits.
+        max_speed_m_s, max_turn_rate_rad_s: faster odometry is a jump; about four times the demo robot's limits.
         clock_tolerance_s: a stamp further back than this is a clock that jumped; less is an image out of order.
 
     A robot that cannot move:
@@ -103,7 +103,7 @@ class RecoverySettings:
     lost_position_std_m: float = 0.25
     lost_rotation_std_rad: float = math.radians(5.0)
     max_speed_m_s: float = 3.0
-    max_turn_rate_rad_s: float = 6.0
+    max_turn_rate_rad_s: float = 4.0
     clock_tolerance_s: float = 1.0
 
     trust_standing: bool = False

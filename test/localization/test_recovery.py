@@ -291,6 +291,12 @@ def test_odometry_that_jumps_ends_trust(jump):
     assert "limits" in lost.detail
 
 
+def test_two_images_at_nearly_one_time_are_no_jump():
+    drive = Drive().track()
+    drive.step_s, drive.step_m, drive.step_rad = 0.001, 0.03, 0.02
+    assert drive.step().cause is Cause.AGREES
+
+
 def test_a_clock_that_jumps_back_resets():
     drive = Drive().track()
     drive.stamp_ns -= 50 * NS_PER_S
