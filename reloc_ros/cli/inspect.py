@@ -104,10 +104,10 @@ def _numbers_of(scenes: Sequence[SceneSpec]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{len(scenes)} scenes (m, rad)", title_justify="left")
+    table = Table(title=f"{len(scenes)} scenes (m, rad; scale of the covariance)", title_justify="left")
     table.add_column("scene", style="bold", overflow="fold")
     table.add_column("map frame", overflow="fold")
-    for name in ("x", "y", "z", "margin", "std <=", "covariance scale"):
+    for name in ("x", "y", "z", "margin", "std <=", "scale"):
         table.add_column(name, justify="right")
     for scene in scenes:
         gate, bounds = scene.gate, scene.map_bounds

@@ -17,6 +17,9 @@ _GROUND = (24, 24, 24)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_SCALE = 0.45
 _LINE_PX, _MARGIN_PX = 18, 6
+_DOTS = " ..."
+_FILLED = 0.95
+"""Of a line, so that one with many wide letters still fits."""
 
 _OPAQUE = 0.75
 """Share of the heat map in the pixels that count most: what lies under them can still be seen."""
@@ -130,8 +133,8 @@ def _band(caption: Caption, width: int, lines: int) -> Image:
 
 
 def _wrapped(text: str, width_px: int, lines: int) -> list[str]:
-    # OpenCV's letters are ASCII and of different widths; the mean over them is near enough for breaking lines.
+    # OpenCV's letters are ASCII only, and of different widths: their mean over the text is near enough for breaking it.
     plain = text.encode("ascii", "replace").decode()
-    letter_px = cv2.getTextSize("abcdefghijklmnopqrstuvwxyz 0123456789", _FONT, _FONT_SCALE, 1)[0][0] / 37
-    letters = max(4, int((width_px - 2 * _MARGIN_PX) / letter_px))
-    return textwrap.wrap(plain, letters, max_lines=lines, placeholder=" ...")
+    text_px = cv2.getTextSize(plain, _FONT, _FONT_SCALE, 1)[0][0]
+    letters = max(len(_DOTS) + 1, int(_FILLED * (width_px - 2 * _MARGIN_PX) * len(plain) / max(text_px, 1)))
+    return textwrap.wrap(plain, letters, max_lines=lines, placeholder=_DOTS)

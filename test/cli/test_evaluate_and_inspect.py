@@ -152,7 +152,7 @@ def test_inspect_shows_many_scenes_in_one_row_each(
     bundle = write_scenes_bundle(tmp_path / "bundle", [np.eye(4)], [[1.0, 0.0]], scenes=scenes)
     assert main(["inspect", str(bundle.path)]) == 0
     lines = [" ".join(line.replace("\u2502", " ").split()) for line in capsys.readouterr().out.splitlines()]
-    assert "2 scenes (m, rad)" in lines
+    assert "2 scenes (m, rad; scale of the covariance)" in lines
     box = "-5.00 to 5.00 -4.00 to 4.00 -3.00 to 3.00 1.00 0.5 / 0.2"
     assert f"kitchen kitchen_map {box} 2.5" in lines, lines
     assert f"office office_map {box} 3.5" in lines

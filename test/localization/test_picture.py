@@ -37,6 +37,7 @@ def test_more_weight_hides_more_of_the_image() -> None:
     colours = with_heat(GREY, np.array([[0.0, 0.3, 0.6, 1.0]]))[24, [7, 23, 40, 63]].astype(int)
     distance = np.abs(colours - 90).sum(axis=1)
     assert distance[0] == 0
+    assert colours[3, 0] > colours[3, 2] + 50, "what counts is yellow, not blue"
     assert (np.diff(distance) > 0).all(), distance
 
 
