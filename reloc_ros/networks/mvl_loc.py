@@ -18,7 +18,12 @@ from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
 from reloc_ros.networks.text import TextEncoder
-from reloc_ros.networks.token_encoders import PATCH_TRANSFORMERS, PatchTransformer, encoder_from_description, positions_2d
+from reloc_ros.networks.token_encoders import (
+    PATCH_TRANSFORMERS,
+    PatchTransformer,
+    encoder_from_description,
+    positions_2d,
+)
 
 OUTPUT_NAMES = ("scene_logits", "positions_m", "log_quats", "attention")
 
@@ -117,8 +122,7 @@ class Attention(nn.Module):
             bias: (B, 1, 1, L) added before the softmax.
         """
         query, key, value = (
-            self._split(linear(x))
-            for linear, x in ((self.query, tokens), (self.key, memory), (self.value, memory))
+            self._split(linear(x)) for linear, x in ((self.query, tokens), (self.key, memory), (self.value, memory))
         )
         match = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
         shares = (match if bias is None else match + bias).softmax(-1)
@@ -136,9 +140,7 @@ class DecoderLayer(nn.Module):
         width = config.width
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
         self.image, self.words = Attention(width, config.heads), Attention(width, config.heads)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, config.feedforward), nn.GELU(), nn.Linear(config.feedforward, width)
-        )
+        self.mlp = nn.Sequential(nn.Linear(width, config.feedforward), nn.GELU(), nn.Linear(config.feedforward, width))
 
     def look(self, tokens: Tensor) -> Tensor:
         """Return image tokens (B, T, W) that have seen each other."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from reloc_ros.networks import dimm, implicit_geometry
+from reloc_ros.networks import dimm, implicit_geometry, mvl_loc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,5 +44,12 @@ NETWORKS: dict[str, NetworkKind] = {
         takes_rays=True,
         from_checkpoint=dimm.from_checkpoint,
         untrained=dimm.untrained,
+    ),
+    "mvl_loc": NetworkKind(
+        output_kind="regression",
+        output_names=mvl_loc.OUTPUT_NAMES,
+        takes_rays=False,
+        from_checkpoint=mvl_loc.from_checkpoint,
+        untrained=mvl_loc.untrained,
     ),
 }

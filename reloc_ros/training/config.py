@@ -16,7 +16,10 @@ from reloc_ros.datasets.splits import Split
 from reloc_ros.errors import ConfigError
 from reloc_ros.networks.dimm import RayHeadConfig
 from reloc_ros.networks.implicit_geometry import NetworkConfig
+from reloc_ros.networks.mvl_loc import DecoderConfig
+from reloc_ros.networks.text import WordTextShape
 from reloc_ros.networks.token_encoders import TokenEncoderConfig
+from reloc_ros.scenes.compose import LEVELS
 
 T = TypeVar("T")
 
@@ -160,6 +163,7 @@ class TrainConfig:
     Args:
         max_minutes: the learning rate reaches its end after this time, if `epochs` does not come first.
         epochs: passes over the training images, at the most.
+        max_steps: steps at the most; None leaves it to `epochs` and `max_minutes`.
         learning_rate: peak, AdamW with a warm-up and a cosine.
         average: decay of the running average of the weights, which is what is validated and exported.
         precision: of the network's activations; `auto` takes bfloat16 where the device computes in it.
@@ -175,6 +179,7 @@ class TrainConfig:
     split: Split = field(default_factory=Split)
     max_minutes: float = 30.0
     epochs: int = 400
+    max_steps: int | None = None
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -189,6 +194,7 @@ class TrainConfig:
         for name in ("max_minutes", "learning_rate", "validate_every_minutes"):
             _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}", "above 0")
         _require(self.epochs >= 1, f"epochs is {self.epochs}", "1 or more")
+        _require(self.max_steps is None or self.max_steps >= 1, f"max_steps is {self.max_steps}", "1 or more")
         _require(self.batch_size >= 2, f"batch_size is {self.batch_size}", "2 or more, as batch statistics need")
         _require(self.workers >= 0, f"workers is {self.workers}", "0 or more")
         _require(0 <= self.average < 1, f"average is {self.average}", "in 0 to 1, without 1")
@@ -259,8 +265,69 @@ class DimmConfig(TrainConfig):
         _require(self.rays >= 2, f"rays is {self.rays}", "2 or more")
 
 
+@dataclass(frozen=True, kw_only=True)
+class MildAugmentConfig(AugmentConfig):
+    """Small changes of view, for a network that is not told the rays: what a turned view's pose is holds for small turns."""
+
+    rotation_deg: float = 5.0
+    log_zoom: float = 0.1
+    shift: float = 0.03
+    erase: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescriptionsConfig:
+    """What is said about the scenes.
+
+    Args:
+        level: how much is written about a scene without a file: `none`, `label` or `detailed`.
+        file: scenes file that people wrote or edited; None writes one, `scenes.yaml` in the run folder.
+        clip: folder of a CLIP checkpoint, whose towers then write and read the descriptions.
+    """
+
+    level: str = "detailed"
+    file: str | None = None
+    clip: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.level in LEVELS, f"descriptions.level is {self.level!r}", f"one of {', '.join(LEVELS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MvlLocConfig(TrainConfig):
+    """One training run of MVL-Loc.
+
+    Args:
+        encoder: of images, and whether it is frozen.
+        decoder: shape of all that follows.
+        text: shape of the text encoder that trains along, where there is no CLIP checkpoint.
+        descriptions: where they come from.
+        features: of a frozen encoder.
+        contrast: with how many other scenes' descriptions each image is read in a training step, drawn at random. All are
+            read when localizing; the classifier learns the same from pairs, at the cost of two scenes.
+        balance: scenes of few images are shown (largest / own)^balance times as often.
+    """
+
+    method: ClassVar[str] = "mvl_loc"
+
+    augment: MildAugmentConfig = field(default_factory=MildAugmentConfig)
+    encoder: TokenEncoderConfig = field(default_factory=TokenEncoderConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    text: WordTextShape = field(default_factory=WordTextShape)
+    descriptions: DescriptionsConfig = field(default_factory=DescriptionsConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    contrast: int = 1
+    balance: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.contrast >= 1, f"contrast is {self.contrast}", "1 or more")
+
+
 CONFIGS: dict[str, type[TrainConfig]] = {
-    config.method: config for config in (ImplicitGeometryConfig, DimmConfig, EncoderConfig)
+    config.method: config for config in (ImplicitGeometryConfig, DimmConfig, EncoderConfig, MvlLocConfig)
 }
 
 
@@ -283,6 +350,20 @@ def read_config(method: str, path: Path | None, **changes: Any) -> TrainConfig:
         return config_from_dict(method, data)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from error
+
+
+def encoder_of_run(run: Path) -> dict[str, Any]:
+    """Return the `encoder` of a configuration that takes the encoder of a pre-training run, frozen.
+
+    Raises:
+        ConfigError: the folder is no pre-training run.
+    """
+    path = run / "config.yaml"
+    try:
+        kind = yaml.safe_load(path.read_text(encoding="utf-8"))["encoder"]["kind"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} says no encoder ({error!r}); give the folder of `reloc train encoder`") from error
+    return {"kind": kind, "weights": str(run), "frozen": True}
 
 
 def config_from_dict(method: str, data: Mapping[str, Any]) -> TrainConfig:

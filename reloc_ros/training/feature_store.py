@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from reloc_ros.cameras.camera import cell_centres
 from reloc_ros.training.augment import random_light, random_view
-from reloc_ros.training.config import DimmConfig
+from reloc_ros.training.config import DimmConfig, MvlLocConfig
 from reloc_ros.training.distributed import World
 from reloc_ros.training.image_store import ImageStore
 
@@ -73,7 +73,12 @@ class PatchBatch:
 
 
 def open_features(
-    encoder: nn.Module, images: ImageStore, grid: tuple[int, int], config: DimmConfig, out: Path, world: World
+    encoder: nn.Module,
+    images: ImageStore,
+    grid: tuple[int, int],
+    config: DimmConfig | MvlLocConfig,
+    out: Path,
+    world: World,
 ) -> FeatureStore:
     """Return the features of a frozen encoder, computing what is not yet on disk.
 
@@ -106,7 +111,7 @@ def _build(
     encoder: nn.Module,
     images: ImageStore,
     grid: tuple[int, int],
-    config: DimmConfig,
+    config: DimmConfig | MvlLocConfig,
     folder: Path,
     shapes: dict[str, tuple[tuple[int, ...], type]],
     device: torch.device,
@@ -156,7 +161,7 @@ def _done(folder: Path) -> int:
 
 
 def _view(
-    images: ImageStore, place: int, views: int, cells_px: Any, config: DimmConfig
+    images: ImageStore, place: int, views: int, cells_px: Any, config: DimmConfig | MvlLocConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return image, rays and inside of one view; the first of each image is the image itself."""
     index, view = divmod(place, views)
@@ -169,7 +174,7 @@ def _view(
     return lit.numpy(), seen.rays, seen.inside
 
 
-def _key(encoder: nn.Module, images: ImageStore, config: DimmConfig) -> str:
+def _key(encoder: nn.Module, images: ImageStore, config: DimmConfig | MvlLocConfig) -> str:
     digest = hashlib.sha256()
     for name, value in encoder.state_dict().items():
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())

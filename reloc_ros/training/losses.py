@@ -139,6 +139,52 @@ def ray_loss(
     return parts["direction"] + parts["moment"] + _CONFIDENCE * parts["confidence"], parts
 
 
+@dataclass(frozen=True, kw_only=True)
+class PoseTargets:
+    """Where images were taken, in units and about the centre of their scene.
+
+    Args:
+        position: (B, 3).
+        log_quat: (B, 3) half rotation vector of the camera in the map, of any sign and turn.
+        counts: (B, M) 1 where an image counts for a head of an ensemble, else 0.
+    """
+
+    position: Tensor
+    log_quat: Tensor
+    counts: Tensor
+
+
+def pose_loss(found: tuple[Tensor, Tensor, Tensor, Tensor], targets: PoseTargets) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the loss of regressed poses and scenes and its parts by name (MVL-Loc, arXiv 2507.04509).
+
+    Args:
+        found: scores of scenes (B, S), the true one first; positions (B, M, 3); log-quaternions (B, M, 3); logarithms of
+            the weights (2,) of both, which are learnt as exp(-s) * L + s (Kendall and Cipolla 2017).
+        targets: truth.
+    """
+    scores, positions, log_quats, balance = found
+    count = targets.counts.sum().clamp_min(1)
+    moved = (positions - targets.position[:, None]).abs().sum(-1)
+    parts = {
+        "position": (moved * targets.counts).sum() / count,
+        "rotation": (log_quat_distance(log_quats, targets.log_quat[:, None]) * targets.counts).sum() / count,
+        "scene": -scores.log_softmax(-1)[:, 0].mean(),
+    }
+    weighed = [torch.exp(-s) * parts[name] + s for name, s in zip(("position", "rotation"), balance, strict=True)]
+    return weighed[0] + weighed[1] + parts["scene"], parts
+
+
+def log_quat_distance(found: Tensor, true: Tensor) -> Tensor:
+    """Return (...) sums of absolute differences between log-quaternions (..., 3), whichever sign a quaternion has.
+
+    q and -q are one rotation; the logarithm of -q has the axis turned round and the length pi minus that of q's. Near half
+    a turn either is as good, and the nearer one counts.
+    """
+    length = true.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+    other = true * (1 - torch.pi / length)
+    return torch.minimum((found - true).abs().sum(-1), (found - other).abs().sum(-1))
+
+
 def _saturate(error: Tensor, limits: tuple[float, float], progress: float) -> Tensor:
     """Return errors that keep their size up to about a limit, which falls geometrically with the progress."""
     limit = 2 * limits[0] * (limits[1] / limits[0]) ** progress

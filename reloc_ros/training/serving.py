@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,21 +90,24 @@ def fit_scene(scene: Scene, solutions: Sequence[Solution | Failure]) -> SceneFit
     )
 
 
-def serving_of(fits: Sequence[SceneFit], settings: dict[str, Any], log_zoom: float, **scenes: str) -> dict[str, Any]:
+def serving_of(
+    fits: Sequence[SceneFit], settings: dict[str, Any], log_zoom: float, descriptions: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return all of the manifest that depends on data: the solver's numbers, the scenes, the cameras and the figures.
 
     Args:
         fits: of each scene, in the order of the network's outputs.
         settings: of the solver.
         log_zoom: of the training's augmentation.
-        scenes: description of each scene by name, if there are any.
+        descriptions: of each scene by name, if there are any.
     """
+    said = descriptions or {}
     cameras = [camera for fit in fits for camera in fit.scene.train.cameras]
     low_deg, high_deg = horizontal_fov_range_deg(cameras, log_zoom)
     summaries = {fit.scene.name: {"frames": len(fit.scene.val), **fit.validation.summary()} for fit in fits}
     return {
         "solve": settings,
-        "scenes": [fit.spec(scenes.get(fit.scene.name, "")) for fit in fits],
+        "scenes": [fit.spec(said.get(fit.scene.name, "")) for fit in fits],
         "assumption": {
             "model": cameras[0].model,
             "horizontal_fov_deg_min": low_deg,

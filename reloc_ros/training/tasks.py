@@ -10,10 +10,12 @@ from reloc_ros.training.dimm import DimmTask
 from reloc_ros.training.distributed import World
 from reloc_ros.training.encoder import EncoderTask
 from reloc_ros.training.implicit_geometry import ImplicitGeometryTask
+from reloc_ros.training.mvl_loc import MvlLocTask
 from reloc_ros.training.task import Task
 
 TASKS: dict[str, Callable[[Sequence[str], Path, Any, World], Task]] = {
     "implicit_geometry": ImplicitGeometryTask,
     "dimm": DimmTask,
     "encoder": EncoderTask,
+    "mvl_loc": MvlLocTask,
 }

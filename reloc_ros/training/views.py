@@ -51,12 +51,7 @@ class Views(Dataset[tuple[Tensor, ...]]):
         self._config = config
         height, width = stores[0].images.shape[1:3]
         self._cells_px = cell_centres(height, width, *grid)
-        most = max(map(len, stores))
-        self._places = [
-            (scene, index)
-            for scene, store in enumerate(stores)
-            for index in list(range(len(store))) * max(1, round((most / len(store)) ** balance))
-        ]
+        self._places = balanced_places([len(store) for store in stores], balance)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -77,6 +72,15 @@ class Views(Dataset[tuple[Tensor, ...]]):
             T_map_camera[:3, :3],
             T_map_camera[:3, 3],
         )
+
+
+def balanced_places(counts: Sequence[int], balance: float) -> list[tuple[int, int]]:
+    """Return (scene, image) for each image of an epoch; those of a scene occur (most / own)^balance times, rounded."""
+    return [
+        (scene, index)
+        for scene, count in enumerate(counts)
+        for index in list(range(count)) * max(1, round((max(counts) / count) ** balance))
+    ]
 
 
 class StepSampler(Sampler[list[Key]]):

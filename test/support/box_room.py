@@ -54,9 +54,10 @@ def wall_points(T_map_camera: Array, rays_camera: Array) -> Array:
     return position + directions * np.min(np.where(distance > 0, distance, np.inf), axis=1)[:, None]
 
 
-def render(camera: Camera, T_map_camera: Array) -> Image:
+def render(camera: Camera, T_map_camera: Array, paint: int = 7) -> Image:
+    """Return what a camera sees; rooms of another paint look different."""
     points = wall_points(T_map_camera, ray_grid(camera, camera.height, camera.width))
-    generator = np.random.default_rng(7)
+    generator = np.random.default_rng(paint)
     waves = generator.normal(0, 1.5, (24, 3))
     phase = generator.uniform(0, 2 * np.pi, 24)
     mix = generator.normal(0, 1, (24, 3))
@@ -64,14 +65,14 @@ def render(camera: Camera, T_map_camera: Array) -> Image:
     return colour.reshape(camera.height, camera.width, 3).astype(np.uint8)
 
 
-def write_sequence(folder: Path, camera: Camera, poses: list[Array]) -> str:
+def write_sequence(folder: Path, camera: Camera, poses: list[Array], paint: int = 7) -> str:
     """Write a sequence and return its `FORMAT:PATH`."""
     frames = folder / "room" / "frames"
     frames.mkdir(parents=True)
     (folder / "room" / "camera.json").write_text(json.dumps(camera.to_dict()), encoding="utf-8")
     lines = []
     for index, T_map_camera in enumerate(poses):
-        cv2.imwrite(str(frames / f"{index:06d}.png"), render(camera, T_map_camera)[:, :, ::-1])
+        cv2.imwrite(str(frames / f"{index:06d}.png"), render(camera, T_map_camera, paint)[:, :, ::-1])
         quat_xyzw = Rotation.from_matrix(T_map_camera[:3, :3]).as_quat()
         lines.append(" ".join(map(repr, [index / 10, *map(float, T_map_camera[:3, 3]), *map(float, quat_xyzw)])))
     (folder / "room" / "poses.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
