@@ -23,17 +23,13 @@ def squared_mahalanobis(estimate: Estimate, T_map_camera_true: Array) -> float:
 
 
 def calibration(results: Sequence[FrameResult]) -> dict[str, Any]:
-    """Return how the accepted frames' errors compare with their covariances.
+    """Return how the accepted frames' errors, in the true scene, compare with their covariances.
 
     Returns:
         `nees_median` (5.35 when calibrated), `nees_mean` (6 when calibrated; outliers dominate it) and `coverage`: the
         fraction of frames whose truth lies inside the 50, 90 and 95 % ellipsoid. All None without accepted frames.
     """
-    nees = [
-        squared_mahalanobis(result.localization, result.T_map_camera)
-        for result in results
-        if isinstance(result.localization, Estimate)
-    ]
+    nees = [squared_mahalanobis(result.pose, result.T_map_camera) for result in results if result.pose is not None]
     return {
         "nees_median": float(np.median(nees)) if nees else None,
         "nees_mean": float(np.mean(nees)) if nees else None,

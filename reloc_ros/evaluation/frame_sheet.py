@@ -22,11 +22,12 @@ _VIEWS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """Indices of the frames to show, at most `EACH` of a kind and none twice."""
+    """Indices of the frames to show, at most `EACH` of a kind and none twice; `elsewhere` has poses in another scene."""
 
     best: tuple[int, ...]
     middle: tuple[int, ...]
     worst: tuple[int, ...]
+    elsewhere: tuple[int, ...]
     rejected: tuple[int, ...]
 
 
@@ -36,17 +37,21 @@ def choose(results: Sequence[FrameResult]) -> Chosen:
     Frames of one kind lie apart, for neighbours in a video look alike: the worst is the worst of all, the second the
     worst of those that are not next to it, and so on.
     """
-    accepted = [i for i, result in enumerate(results) if isinstance(result.localization, Estimate)]
+    accepted = [i for i, result in enumerate(results) if result.pose is not None]
     ranked = sorted(accepted, key=lambda i: (results[i].translation_error_m, i))
     # The best third, the middle one and the worst: a frame is shown as one thing only.
     low, high = -(-len(ranked) // 3), len(ranked) - (len(ranked) + 1) // 3
     centre = (low + high - 1) / 2
     outwards = sorted(range(low, high), key=lambda rank: abs(rank - centre))
     apart = len(results) // _VIEWS
+    elsewhere = [
+        i for i, result in enumerate(results) if result.pose is None and isinstance(result.localization, Estimate)
+    ]
     return Chosen(
         best=_pick_apart(ranked[:low], apart),
         middle=_pick_apart([ranked[rank] for rank in outwards], apart),
         worst=_pick_apart(ranked[high:][::-1], apart),
+        elsewhere=_pick_apart(elsewhere, apart),
         rejected=_rejected(results, apart),
     )
 
@@ -75,6 +80,7 @@ def frame_sheet(
             tiles("best", chosen.best),
             tiles("middle", chosen.middle),
             tiles("worst", chosen.worst),
+            tiles("elsewhere", chosen.elsewhere),
             tiles("rejected", chosen.rejected),
         ]
     )
@@ -109,7 +115,9 @@ def _tile(
         caption = Caption(verdict=verdict(found), is_pose=False, notes=(result.name,))
         return annotate(shown, caption, width_px=_TILE_PX, lines=_LINES)
     errors = f"{kind}: off by {result.translation_error_m:.3f} {unit}, {result.rotation_error_deg:.2f} deg"
+    if result.pose is None:
+        errors = f"taken for {found.scene}, it is {result.scene}"
     std = np.sqrt(np.diag(found.covariance))
     claimed = f"std {np.max(std[:3]):.3f} {unit}, {np.degrees(np.max(std[3:])):.2f} deg; scene {found.scene}"
-    caption = Caption(verdict=errors, is_pose=True, notes=(claimed, result.name))
+    caption = Caption(verdict=errors, is_pose=result.pose is not None, notes=(claimed, result.name))
     return annotate(shown, caption, found.cell_weights, width_px=_TILE_PX, lines=_LINES)

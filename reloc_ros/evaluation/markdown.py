@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reloc_ros.evaluation.replay import FrameResult
-from reloc_ros.types import Estimate
 
 _WORST_SHOWN = 5
 
@@ -26,6 +25,7 @@ def as_markdown(report: dict[str, Any], results: Sequence[FrameResult], *, has_f
         _subject(report),
         "## Accuracy",
         _accuracy(report, unit),
+        *_scene(report, unit),
         "## Rejected frames",
         table(("reason", "frames"), report["rejected_by_reason"].items()) if report["rejected_by_reason"] else "None.",
         "## Latency",
@@ -82,6 +82,30 @@ def _accuracy(report: dict[str, Any], unit: str) -> str:
     return f"{rejected} {note}\n\n{errors}\n\n{recall}"
 
 
+def _scene(report: dict[str, Any], unit: str) -> list[str]:
+    """Return what finding the scene costs, where there are several."""
+    oracle = report["oracle"]
+    if oracle is None:
+        return []
+    share = report["poses_in_true_scene"]
+    found = "No frame has a pose." if share is None else f"{100 * share:.1f} % of the poses are in this scene."
+    medians = [
+        (f"median {kind} [{of}]", *(_number(figures[f"median_{kind}_error_{key}"]) for figures in (report, oracle)))
+        for kind, of, key in (("translation", unit, "m"), ("rotation", "deg", "deg"))
+    ]
+    rates = [("rejected", *(f"{100 * figures['rejection_rate']:.1f} %" for figures in (report, oracle)))]
+    rates += [
+        (
+            f"within {name.replace('_', ' / ')}",
+            *(f"{100 * figures['recall'][name]:.1f} %" for figures in (report, oracle)),
+        )
+        for name in report["recall"]
+    ]
+    note = "A pose in another scene is an infinite error."
+    compared = table(("", "scene found", "scene given"), [*medians, *rates])
+    return [f"## Scene {report['scene']}", f"{found} {note}\n\n{compared}"]
+
+
 def _latency(report: dict[str, Any]) -> str:
     rows = {"whole call": report["latency_ms"], **report["latency_ms_by_stage"]}
     percentile_table = table(
@@ -101,7 +125,7 @@ def _calibration(report: dict[str, Any]) -> str:
 
 
 def _worst(results: Sequence[FrameResult], unit: str) -> str:
-    accepted = [result for result in results if isinstance(result.localization, Estimate)]
+    accepted = [result for result in results if result.pose is not None]
     worst = sorted(accepted, key=lambda result: result.translation_error_m, reverse=True)[:_WORST_SHOWN]
     if not worst:
         return "No accepted frames."

@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from reloc_ros.evaluation.replay import FrameResult
-from reloc_ros.types import Array, Estimate
+from reloc_ros.types import Array
 
 # Blue, orange and red that stay apart for colour-blind readers (Okabe and Ito 2008).
 _TRUE, _ESTIMATED, _REJECTED = "#0072b2", "#e69f00", "#d62728"
@@ -45,10 +45,10 @@ def trajectory_figure(results: Sequence[FrameResult], unit: str) -> Figure:
     """
     right, up = _top_down_axes(results)
     true = np.array([result.T_map_camera[:3, 3] for result in results])[:, [right, up]]
-    accepted = np.array([isinstance(result.localization, Estimate) for result in results])
-    estimated = np.array(
-        [r.localization.T_map_camera[:3, 3] for r in results if isinstance(r.localization, Estimate)]
-    ).reshape(-1, 3)[:, [right, up]]
+    accepted = np.array([result.pose is not None for result in results])
+    estimated = np.array([result.pose.T_map_camera[:3, 3] for result in results if result.pose is not None]).reshape(
+        -1, 3
+    )[:, [right, up]]
 
     figure = Figure(figsize=(9, 8), layout="constrained")
     axes = figure.subplots()

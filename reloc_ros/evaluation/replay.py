@@ -25,6 +25,7 @@ class FrameResult:
         localization: what the localizer said.
         seconds: the whole call, without reading the image from disk.
         stage_seconds: each stage that ran.
+        scene: that the image is from; empty where there is but one.
     """
 
     name: str
@@ -34,24 +35,32 @@ class FrameResult:
     localization: Localization
     seconds: float
     stage_seconds: dict[str, float]
+    scene: str = ""
+
+    @property
+    def pose(self) -> Estimate | None:
+        """The estimate, if it lies in the true scene: figures in two maps do not compare."""
+        if isinstance(self.localization, Estimate) and self.scene in ("", self.localization.scene):
+            return self.localization
+        return None
 
     @property
     def translation_error_m(self) -> float:
-        """Distance to the true position, metres; infinite for a rejected frame."""
-        if not isinstance(self.localization, Estimate):
-            return math.inf
-        return translation_error_m(self.localization.T_map_camera, self.T_map_camera)
+        """Distance to the true position, metres; infinite for a rejected frame and for a pose in another scene."""
+        return math.inf if self.pose is None else translation_error_m(self.pose.T_map_camera, self.T_map_camera)
 
     @property
     def rotation_error_deg(self) -> float:
-        """Angle to the true orientation, degrees; infinite for a rejected frame."""
-        if not isinstance(self.localization, Estimate):
-            return math.inf
-        return rotation_error_deg(self.localization.T_map_camera, self.T_map_camera)
+        """Angle to the true orientation, degrees; infinite where the other error is."""
+        return math.inf if self.pose is None else rotation_error_deg(self.pose.T_map_camera, self.T_map_camera)
 
 
 def replay(
-    localizer: Localizer, images: Iterable[PosedImage], on_frame: Callable[[FrameResult], None] | None = None
+    localizer: Localizer,
+    images: Iterable[PosedImage],
+    on_frame: Callable[[FrameResult], None] | None = None,
+    *,
+    scene: str = "",
 ) -> list[FrameResult]:
     """Localize each image on its own and return the results in the same order.
 
@@ -59,6 +68,7 @@ def replay(
         localizer: what is judged.
         images: with their true poses.
         on_frame: called after each frame, for progress.
+        scene: that the images are from, where the localizer knows several.
 
     Raises:
         DatasetError: an image cannot be read; the message names the file.
@@ -79,6 +89,7 @@ def replay(
             localization=localization,
             seconds=seconds,
             stage_seconds=dict(localizer.stage_seconds),
+            scene=scene,
         )
         results.append(result)
         if on_frame is not None:

@@ -40,6 +40,7 @@ class Subject:
         device: where it ran.
         precision: arithmetic of the network.
         threads: threads asked for; 0 is automatic.
+        scene: that the data are from, where the bundle knows several; else empty.
     """
 
     bundle: str
@@ -55,10 +56,18 @@ class Subject:
     device: str
     precision: str
     threads: int
+    scene: str = ""
 
 
-def make_report(subject: Subject, results: Sequence[FrameResult]) -> dict[str, Any]:
+def make_report(
+    subject: Subject, results: Sequence[FrameResult], oracle: Sequence[FrameResult] | None = None
+) -> dict[str, Any]:
     """Return the content of `report.json`. All but the `latency_ms...` keys is equal from run to run.
+
+    Args:
+        subject: what was evaluated.
+        results: at least one.
+        oracle: the same frames by a localizer that was told the scene, where the bundle knows several.
 
     Raises:
         DatasetError: there are no frames.
@@ -67,6 +76,8 @@ def make_report(subject: Subject, results: Sequence[FrameResult]) -> dict[str, A
     return {
         **accuracy(results),
         "calibration": calibration(results),
+        "poses_in_true_scene": _share_in_true_scene(results),
+        "oracle": None if oracle is None else accuracy(oracle),
         "latency_ms": by_stage.pop("total"),
         "latency_ms_by_stage": by_stage,
         **asdict(subject),
@@ -74,7 +85,11 @@ def make_report(subject: Subject, results: Sequence[FrameResult]) -> dict[str, A
 
 
 def write_report(
-    folder: Path, subject: Subject, results: Sequence[FrameResult], frames: Image | None = None
+    folder: Path,
+    subject: Subject,
+    results: Sequence[FrameResult],
+    frames: Image | None = None,
+    oracle: Sequence[FrameResult] | None = None,
 ) -> dict[str, Any]:
     """Write every file of the report into a folder and return the content of `report.json`.
 
@@ -83,19 +98,16 @@ def write_report(
         subject: what was evaluated.
         results: at least one.
         frames: picture of some of the frames (`frame_sheet`).
+        oracle: as `make_report` takes it.
     """
-    report = make_report(subject, results)
+    report = make_report(subject, results, oracle)
     folder.mkdir(parents=True, exist_ok=True)
     # JSON knows no infinity: an infinite figure is null, and its key is still there.
     text = json.dumps(_finite_or_none(report), indent=2, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     markdown = as_markdown(report, results, has_frames=frames is not None)
     (folder / "report.md").write_text(markdown, encoding="utf-8")
-    accepted = [
-        (result.stamp_ns, result.localization.T_map_camera)
-        for result in results
-        if isinstance(result.localization, Estimate)
-    ]
+    accepted = [(result.stamp_ns, result.pose.T_map_camera) for result in results if result.pose is not None]
     write_tum(folder / "estimate.tum", accepted)
     write_tum(folder / "ground_truth.tum", [(result.stamp_ns, result.T_map_camera) for result in results])
     _write_frames(folder / "frames.csv", results)
@@ -111,7 +123,16 @@ def _write_frames(path: Path, results: Sequence[FrameResult]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["sequence", "image", "stamp_ns", "translation_error_m", "rotation_error_deg", "rejected", "detail"]
+            [
+                "sequence",
+                "image",
+                "stamp_ns",
+                "translation_error_m",
+                "rotation_error_deg",
+                "rejected",
+                "detail",
+                "scene",
+            ]
         )
         for result in results:
             rejection = result.localization if isinstance(result.localization, Rejected) else None
@@ -124,8 +145,14 @@ def _write_frames(path: Path, results: Sequence[FrameResult]) -> None:
                     f"{result.rotation_error_deg:.6g}",
                     rejection.reason.value if rejection else "",
                     rejection.detail if rejection else "",
+                    result.localization.scene if isinstance(result.localization, Estimate) else "",
                 ]
             )
+
+
+def _share_in_true_scene(results: Sequence[FrameResult]) -> float | None:
+    accepted = [result.pose is not None for result in results if isinstance(result.localization, Estimate)]
+    return sum(accepted) / len(accepted) if accepted else None
 
 
 def _write_picture(path: Path, picture: Image) -> None:

@@ -9,11 +9,13 @@ from time import perf_counter
 from typing import TypeVar
 
 from reloc_ros.bundle.manifest import Manifest
+from reloc_ros.errors import ConfigError
 from reloc_ros.inference.backend import Backend
 from reloc_ros.localization.gate import gate
 from reloc_ros.localization.prepare import Prepared, network_inputs, prepare
 from reloc_ros.localization.solve import create_solver
-from reloc_ros.localization.solve.solution import Failure, Solution
+from reloc_ros.localization.solve.regression import RegressionSolver
+from reloc_ros.localization.solve.solution import Failure, Solution, Solver
 from reloc_ros.scenes.prior import ScenePrior
 from reloc_ros.types import Estimate, Frame, Image, Localization, Outputs, Reason, Rejected
 
@@ -39,15 +41,17 @@ class Localizer:
     Args:
         manifest: what the bundle says about its network and its map.
         backend: runs the network.
+        scene: name of the one that the robot is known to be in; None lets the network find it.
 
     Raises:
         BundleError: the bundle's output kind has no solver here, or its settings are not the solver's.
+        ConfigError: the bundle has no scene of this name.
     """
 
-    def __init__(self, manifest: Manifest, backend: Backend) -> None:
+    def __init__(self, manifest: Manifest, backend: Backend, scene: str | None = None) -> None:
         self._manifest = manifest
         self._backend = backend
-        self._solver = create_solver(manifest.output_kind, manifest.solve)
+        self._solver = _in_scene(create_solver(manifest.output_kind, manifest.solve), manifest, scene)
         self._prior = _scene_prior(manifest)
         self.stage_seconds: dict[str, float] = {}
         """Duration of each stage that ran in the last call, seconds."""
@@ -147,3 +151,13 @@ def _scene_prior(manifest: Manifest) -> ScenePrior | None:
     if manifest.output_kind != REGRESSION or len(manifest.scenes) == 1:
         return None
     return ScenePrior([scene.name for scene in manifest.scenes], [scene.description for scene in manifest.scenes])
+
+
+def _in_scene(solver: Solver, manifest: Manifest, scene: str | None) -> Solver:
+    """Return the solver, told the scene where it would have to find it."""
+    if scene is None:
+        return solver
+    names = [each.name for each in manifest.scenes]
+    if scene not in names:
+        raise ConfigError(f"scene is {scene!r}, the bundle knows {', '.join(names)}; choose one of these")
+    return replace(solver, scene=names.index(scene)) if isinstance(solver, RegressionSolver) else solver

@@ -125,6 +125,45 @@ def test_a_recorded_split_of_another_kind_is_refused(data: str, tmp_path: Path, 
     assert "every_nth" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def scenes_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    # Every fourth frame is surely taken for the office.
+    logits = [[0.0, 5.0] if number % 4 == 0 else [5.0, 0.0] for number in range(FRAMES)]
+    poses = [answered_pose(number) for number in range(FRAMES)]
+    return write_scenes_bundle(tmp_path_factory.mktemp("cli") / "scenes", poses, logits)
+
+
+def test_several_scenes_are_judged_with_the_scene_found_and_given(
+    scenes_bundle: Bundle, data: str, tmp_path: Path
+) -> None:
+    report = evaluate(scenes_bundle, data, tmp_path / "out", "--scene", "kitchen")
+    assert report["scene"] == "kitchen"
+    # 36 frames have a pose; the ten that are multiples of four have it in the office.
+    assert report["poses_in_true_scene"] == pytest.approx(26 / 36)
+    assert report["recall"]["0.05m_5deg"] == 26 / 40
+    assert report["oracle"]["recall"]["0.05m_5deg"] == 36 / 40
+
+
+def test_the_scene_of_data_that_was_trained_on_is_known(data: str, tmp_path: Path) -> None:
+    poses = [answered_pose(number) for number in range(FRAMES)]
+    training = {"data": ["seven_scenes:elsewhere", data], "split": {"val_fraction": 0.2, "block": 5, "guard": 1}}
+    bundle = write_scenes_bundle(tmp_path / "bundle", poses, [[0.0, 5.0]] * FRAMES, training=training)
+    report = evaluate(bundle, data, tmp_path / "out", "--split", "val")
+    assert (report["scene"], report["poses_in_true_scene"]) == ("office", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [((), "knows the scenes kitchen, office and was not trained on"), (("--scene", "attic"), "--scene is 'attic'")],
+)
+def test_an_unknown_scene_is_asked_for(
+    scenes_bundle: Bundle, data: str, tmp_path: Path, more: tuple[str, ...], message: str, capsys: Any
+) -> None:
+    options = ["--data", data, "--report", str(tmp_path / "out"), *more]
+    assert main(["evaluate", str(scenes_bundle.path), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_inspect_shows_everything_that_matters(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(bundle.path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())

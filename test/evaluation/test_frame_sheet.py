@@ -95,3 +95,13 @@ def test_each_tile_has_its_own_image_heat_and_words(monkeypatch: pytest.MonkeyPa
     assert calls[1][1].notes == ("std 0.010 m, 0.57 deg; scene hall", "drive/000000.png")
     assert [None if weights is None else weights[0, 0] for _, _, weights in calls] == [2, 0, None]
     assert picture.shape[0] > 3 * CAMERA.height
+
+
+def test_poses_in_another_scene_have_a_row_of_their_own() -> None:
+    results = [replace(result, scene="hall") for result in results_with([0.1, 0.2])]
+    strayed = results[0].localization
+    assert isinstance(strayed, Estimate)
+    results[1] = replace(results[1], localization=replace(strayed, scene="hall"))
+    results[0] = replace(results[0], localization=replace(strayed, scene="attic"))
+    chosen = choose(results)
+    assert (chosen.best, chosen.worst, chosen.elsewhere, chosen.rejected) == ((1,), (), (0,), ())

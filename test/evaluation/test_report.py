@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 from frame_results import estimated, make_result, rejected, result_with_errors
 
+from reloc_ros.evaluation.markdown import as_markdown
 from reloc_ros.evaluation.plots import error_figure, trajectory_figure
 from reloc_ros.evaluation.report import Subject, make_report, write_report
 from reloc_ros.evaluation.tum import tum_line
 from reloc_ros.geometry import se3
+from reloc_ros.types import Estimate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,12 +91,10 @@ def test_all_rejected_still_gives_every_file(tmp_path: Path) -> None:
 
 def test_the_picture_of_frames_is_written_as_given_and_linked(tmp_path: Path, mixed: list[FrameResult]) -> None:
     picture = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
-    write_report(tmp_path / "with", SUBJECT, mixed, picture)
-    assert np.array_equal(cv2.imread(str(tmp_path / "with" / "frames.png"))[:, :, ::-1], picture)
-    assert "(frames.png)" in (tmp_path / "with" / "report.md").read_text()
-    write_report(tmp_path / "without", SUBJECT, mixed)
-    assert not (tmp_path / "without" / "frames.png").exists()
-    assert "frames.png" not in (tmp_path / "without" / "report.md").read_text()
+    report = write_report(tmp_path, SUBJECT, mixed, picture)
+    assert np.array_equal(cv2.imread(str(tmp_path / "frames.png"))[:, :, ::-1], picture)
+    assert "(frames.png)" in (tmp_path / "report.md").read_text()
+    assert "frames.png" not in as_markdown(report, mixed)
 
 
 def test_two_reports_differ_in_latency_only(tmp_path: Path, mixed: list[FrameResult]) -> None:
@@ -179,3 +180,36 @@ def test_one_frame_is_enough_for_a_picture() -> None:
     result = result_with_errors(0, 0.1, 1.0)
     low, high = trajectory_figure([result], "m").axes[0].get_xlim()
     assert low < 2.0 < high
+
+
+def test_a_pose_in_another_scene_is_an_infinite_error_and_no_rejection(tmp_path: Path) -> None:
+    errors_m = [0.01, 0.02, 0.03, 0.04, math.inf]
+    told = [result_with_errors(i, error_m, 1.0) for i, error_m in enumerate(errors_m)]
+    found = []
+    for i, result in enumerate(told):
+        localization = result.localization
+        if isinstance(localization, Estimate):
+            localization = replace(localization, scene="kitchen" if i < 3 else "office")
+        found.append(replace(result, localization=localization, scene="kitchen"))
+    report = write_report(tmp_path, replace(SUBJECT, scene="kitchen"), found, oracle=told)
+    assert report["median_translation_error_m"] == pytest.approx(0.03)
+    assert report["p90_translation_error_m"] == math.inf
+    assert report["rejection_rate"] == 0.2
+    assert report["recall"]["0.05m_5deg"] == 0.6
+    assert report["poses_in_true_scene"] == 0.75
+    assert report["oracle"]["recall"]["0.05m_5deg"] == 0.8
+    assert read_json(tmp_path / "report.json")["oracle"]["rejection_rate"] == 0.2
+    text = (tmp_path / "report.md").read_text()
+    assert "## Scene kitchen\n\n75.0 % of the poses are in this scene." in text
+    assert "| within 0.05m / 5deg | 60.0 % | 80.0 % |" in text
+    assert np.loadtxt(tmp_path / "estimate.tum").shape == (3, 8)
+    with (tmp_path / "frames.csv").open() as file:
+        frames = list(csv.DictReader(file))
+    assert [frame["scene"] for frame in frames] == ["kitchen", "kitchen", "kitchen", "office", ""]
+    assert frames[3]["translation_error_m"] == "inf"
+
+
+def test_with_one_scene_nothing_is_said_about_scenes(mixed: list[FrameResult]) -> None:
+    report = make_report(SUBJECT, mixed)
+    assert (report["scene"], report["oracle"], report["poses_in_true_scene"]) == ("", None, 1.0)
+    assert "## Scene" not in as_markdown(report, mixed)

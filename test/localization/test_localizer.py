@@ -212,3 +212,11 @@ def test_the_network_view_is_what_the_network_gets(bundle: Bundle, backend: Back
     assert seen is not None
     assert (seen.shape, int(seen.min()), int(seen.max())) == ((INPUT.height, INPUT.width, 3), 2, 2)
     assert localizer.network_view(frame_number(0, CAMERA.cropped(32, 24, 64, 48))) is None
+
+
+def test_a_known_scene_is_not_asked_for(scenes: Localizer) -> None:
+    told = Localizer(scenes._manifest, scenes._backend, "kitchen")
+    found = [told.localize(frame_number(number)) for number in range(3)]
+    assert [result.map_frame for result in found if isinstance(result, Estimate)] == ["kitchen_map"] * 3
+    with pytest.raises(ConfigError, match="scene is 'attic', the bundle knows kitchen, office"):
+        Localizer(scenes._manifest, scenes._backend, "attic")
