@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from reloc_ros.evaluation.replay import FrameResult
-from reloc_ros.types import Array
+from reloc_ros.types import Array, Estimate
 
 # Blue, orange and red that stay apart for colour-blind readers (Okabe and Ito 2008).
 _TRUE, _ESTIMATED, _REJECTED = "#0072b2", "#e69f00", "#d62728"
@@ -63,7 +63,7 @@ def trajectory_figure(results: Sequence[FrameResult], unit: str) -> Figure:
     axes.plot(*estimated.T, ".", color=_ESTIMATED, markersize=5, label=f"estimated ({accepted.sum()})")
     if not accepted.all():
         missing = true[~accepted]
-        axes.plot(*missing.T, "x", color=_REJECTED, markersize=6, label=f"rejected ({len(missing)}), at the true place")
+        axes.plot(*missing.T, "x", color=_REJECTED, markersize=6, label=f"{_without_pose(results)}, at the true place")
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     axes.set_aspect("equal")
@@ -90,12 +90,19 @@ def error_figure(results: Sequence[FrameResult], unit: str) -> Figure:
         ("rotation error [deg]", np.array([result.rotation_error_deg for result in results])),
     )
     for (over_frames, cumulative), (label, errors) in zip(grid, rows, strict=True):
-        _plot_over_frames(over_frames, label, errors)
+        _plot_over_frames(over_frames, label, errors, _without_pose(results))
         _plot_cumulative(cumulative, label, errors)
     return figure
 
 
-def _plot_over_frames(axes: Axes, label: str, errors: Array) -> None:
+def _without_pose(results: Sequence[FrameResult]) -> str:
+    """Return how many frames have no pose that could be compared, and why."""
+    elsewhere = sum(result.pose is None and isinstance(result.localization, Estimate) for result in results)
+    missing = sum(result.pose is None for result in results)
+    return f"rejected ({missing - elsewhere})" + (f" or in another scene ({elsewhere})" if elsewhere else "")
+
+
+def _plot_over_frames(axes: Axes, label: str, errors: Array, without_pose: str) -> None:
     index, finite = np.arange(len(errors)), np.isfinite(errors)
     # An exact zero has no place on a logarithmic axis; it stands at a value below anything measured.
     axes.semilogy(
@@ -104,7 +111,7 @@ def _plot_over_frames(axes: Axes, label: str, errors: Array) -> None:
     for position in index[~finite]:
         axes.axvline(position, color=_REJECTED, linewidth=0.6, alpha=0.5)
     if not finite.all():
-        axes.plot([], [], color=_REJECTED, label=f"rejected ({np.sum(~finite)})")
+        axes.plot([], [], color=_REJECTED, label=without_pose)
     axes.set_xlim(-0.5, len(errors) - 0.5)
     _write_plain_numbers(axes.yaxis)
     axes.set_xlabel("frame")

@@ -199,6 +199,8 @@ def test_a_pose_in_another_scene_is_an_infinite_error_and_no_rejection(tmp_path:
     assert report["poses_in_true_scene"] == 0.75
     assert report["oracle"]["recall"]["0.05m_5deg"] == 0.8
     assert read_json(tmp_path / "report.json")["oracle"]["rejection_rate"] == 0.2
+    labels = [text.get_text() for text in error_figure(found, "m").axes[0].get_legend().get_texts()]
+    assert "rejected (1) or in another scene (1)" in labels
     text = (tmp_path / "report.md").read_text()
     assert "## Scene kitchen\n\n75.0 % of the poses are in this scene." in text
     assert "| within 0.05m / 5deg | 60.0 % | 80.0 % |" in text
