@@ -9,6 +9,8 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reloc_ros.cli import bench_ablation
+
 if TYPE_CHECKING:
     from reloc_ros.node.bench import NodeFigures
 
@@ -26,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     summary = "the network alone: torch eager against ONNX Runtime"
     inference = benches.add_parser("inference", help=summary, description=summary)
     inference.add_argument("--bundle", type=Path, metavar="B", help="bundle to run (default: the demo's)")
+    summary = "what a part of a method is worth: trainings with and without it"
+    ablation = benches.add_parser("ablation", help=summary, description=summary)
+    bench_ablation.add_arguments(ablation)
     for bench in (node, inference):
         bench.add_argument("--threads", type=int, default=0, metavar="N", help="threads of the network; 0 is automatic")
         bench.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
@@ -33,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print the figures."""
+    if args.bench == "ablation":
+        return bench_ablation.run(args)
     if args.bench == "inference":
         from reloc_ros.cli.demo import shipped_bundle
         from reloc_ros.inference import bench

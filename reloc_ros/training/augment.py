@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from reloc_ros.cameras.camera import Camera
-from reloc_ros.training.config import AugmentConfig
+from reloc_ros.training.image_config import AugmentConfig
 from reloc_ros.types import Array, Image
 
 # ImageNet's mean colour: what lies outside the image is nothing in particular after normalisation.

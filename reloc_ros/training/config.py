@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,100 +19,12 @@ from reloc_ros.networks.mvl_loc import DecoderConfig
 from reloc_ros.networks.text import WordTextShape
 from reloc_ros.networks.token_encoders import TokenEncoderConfig
 from reloc_ros.scenes.compose import LEVELS
+from reloc_ros.training.image_config import AugmentConfig, InputConfig, require
 
 T = TypeVar("T")
 
-_SMALLEST_SIDE_PX = 64
-_LARGEST_SIDE_PX = 1024
 LABELS = ("pose", "position")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputConfig:
-    """Size of the image that the network sees.
-
-    Args:
-        width: pixels, a multiple of the encoder's step; None follows the shape of the data set's images.
-        height: likewise; both or neither.
-        pixels: about how many pixels the image has when the size follows the data set.
-    """
-
-    width: int | None = None
-    height: int | None = None
-    pixels: int = 256 * 192
-
-    def __post_init__(self) -> None:
-        _require(
-            (self.width is None) == (self.height is None),
-            "only one of input.width and input.height is given",
-            "both or none",
-        )
-        for name in ("width", "height"):
-            value = getattr(self, name)
-            _require(
-                value is None or value >= _SMALLEST_SIDE_PX, f"input.{name} is {value}", f"at least {_SMALLEST_SIDE_PX}"
-            )
-        _require(
-            self.pixels >= _SMALLEST_SIDE_PX**2, f"input.pixels is {self.pixels}", f"at least {_SMALLEST_SIDE_PX**2}"
-        )
-
-    def size_for(self, width: int, height: int, step_px: int) -> tuple[int, int]:
-        """Return width and height of the network's image.
-
-        Args:
-            width: of the data set's images, pixels.
-            height: of them.
-            step_px: both sides must be multiples of it: the encoder's patch or deepest stride.
-
-        Raises:
-            ConfigError: a side that the configuration names is no multiple of the step.
-        """
-        if self.width is not None and self.height is not None:
-            for name, side in (("width", self.width), ("height", self.height)):
-                _require(
-                    side % step_px == 0,
-                    f"input.{name} is {side}",
-                    f"a multiple of {step_px}, the encoder's step, such as {max(1, side // step_px) * step_px}",
-                )
-            return self.width, self.height
-        steps = range(-(-_SMALLEST_SIDE_PX // step_px) * step_px, _LARGEST_SIDE_PX + 1, step_px)
-
-        def cost(size: tuple[int, int]) -> float:
-            # A wrong shape costs view at the border, a wrong area only time: the shape counts four times.
-            shape = abs(math.log(size[0] / size[1] * height / width))
-            return 4 * shape + abs(math.log(size[0] * size[1] / self.pixels))
-
-        return min(((w, h) for w in steps for h in steps), key=cost)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AugmentConfig:
-    """Random views and light; the camera's rays move along with the pixels.
-
-    Args:
-        rotation_deg: largest in-plane rotation, to either side.
-        log_zoom: largest logarithm of the zoom, in or out.
-        shift: largest shift of the image centre, fraction of the image size.
-        brightness, contrast, saturation, white_balance: largest relative change.
-        noise: largest standard deviation of added noise, grey levels of 255.
-        erase: probability of each of two random rectangles to be painted over.
-    """
-
-    rotation_deg: float = 25.0
-    log_zoom: float = 0.35
-    shift: float = 0.05
-    brightness: float = 0.3
-    contrast: float = 0.3
-    saturation: float = 0.4
-    white_balance: float = 0.07
-    noise: float = 6.0
-    erase: float = 0.6
-
-    def __post_init__(self) -> None:
-        for entry in dataclasses.fields(self):
-            value = getattr(self, entry.name)
-            _require(value >= 0, f"augment.{entry.name} is {value}", "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +47,8 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         for name in ("consistency", "reprojection", "position", "rotation"):
-            _require(getattr(self, name) >= 0, f"loss.{name} is {getattr(self, name)}", "0 or more")
-        _require(0 <= self.pose_from < 1, f"loss.pose_from is {self.pose_from}", "in 0 to 1, without 1")
+            require(getattr(self, name) >= 0, f"loss.{name} is {getattr(self, name)}", "0 or more")
+        require(0 <= self.pose_from < 1, f"loss.pose_from is {self.pose_from}", "in 0 to 1, without 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +64,7 @@ class FeatureConfig:
     folder: str | None = None
 
     def __post_init__(self) -> None:
-        _require(self.views >= 1, f"features.views is {self.views}", "1 or more")
+        require(self.views >= 1, f"features.views is {self.views}", "1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,13 +103,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_minutes", "learning_rate", "validate_every_minutes"):
-            _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}", "above 0")
-        _require(self.epochs >= 1, f"epochs is {self.epochs}", "1 or more")
-        _require(self.max_steps is None or self.max_steps >= 1, f"max_steps is {self.max_steps}", "1 or more")
-        _require(self.batch_size >= 2, f"batch_size is {self.batch_size}", "2 or more, as batch statistics need")
-        _require(self.workers >= 0, f"workers is {self.workers}", "0 or more")
-        _require(0 <= self.average < 1, f"average is {self.average}", "in 0 to 1, without 1")
-        _require(self.precision in PRECISIONS, f"precision is {self.precision!r}", f"one of {', '.join(PRECISIONS)}")
+            require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}", "above 0")
+        require(self.epochs >= 1, f"epochs is {self.epochs}", "1 or more")
+        require(self.max_steps is None or self.max_steps >= 1, f"max_steps is {self.max_steps}", "1 or more")
+        require(self.batch_size >= 2, f"batch_size is {self.batch_size}", "2 or more, as batch statistics need")
+        require(self.workers >= 0, f"workers is {self.workers}", "0 or more")
+        require(0 <= self.average < 1, f"average is {self.average}", "in 0 to 1, without 1")
+        require(self.precision in PRECISIONS, f"precision is {self.precision!r}", f"one of {', '.join(PRECISIONS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,8 +130,8 @@ class ImplicitGeometryConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.labels in LABELS, f"labels is {self.labels!r}", f"one of {', '.join(LABELS)}")
-        _require(
+        require(self.labels in LABELS, f"labels is {self.labels!r}", f"one of {', '.join(LABELS)}")
+        require(
             self.labels == "pose" or self.initial is not None,
             "labels is 'position' without initial",
             "the run folder of a model trained from poses, since positions alone cannot start one",
@@ -262,7 +173,7 @@ class DimmConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.rays >= 2, f"rays is {self.rays}", "2 or more")
+        require(self.rays >= 2, f"rays is {self.rays}", "2 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,7 +201,7 @@ class DescriptionsConfig:
     clip: str | None = None
 
     def __post_init__(self) -> None:
-        _require(self.level in LEVELS, f"descriptions.level is {self.level!r}", f"one of {', '.join(LEVELS)}")
+        require(self.level in LEVELS, f"descriptions.level is {self.level!r}", f"one of {', '.join(LEVELS)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,7 +234,7 @@ class MvlLocConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.contrast >= 1, f"contrast is {self.contrast}", "1 or more")
+        require(self.contrast >= 1, f"contrast is {self.contrast}", "1 or more")
 
 
 CONFIGS: dict[str, type[TrainConfig]] = {
@@ -396,8 +307,3 @@ def _read(hint: Any, value: Any, where: str) -> Any:
         names = " or ".join(choice.__name__ for choice in choices)
         raise ConfigError(f"{where} is {value!r}; expected {names}")
     return value
-
-
-def _require(condition: object, found: str, expected: str) -> None:
-    if not condition:
-        raise ConfigError(f"{found}; expected {expected}")

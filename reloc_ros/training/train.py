@@ -93,7 +93,7 @@ class _Run:
         config, world = self._config, self._world
         started = perf_counter()
         steps_per_epoch = self._task.material.count["train"] / (self._task.step_images * world.size)
-        last_step = math.ceil(config.epochs * steps_per_epoch)
+        last_step = min(math.ceil(config.epochs * steps_per_epoch), config.max_steps or math.inf)
         next_validation_s = self._seconds_before + 60 * config.validate_every_minutes
         with self._journal.progress_bar():
             for batch in self._task.batches(self.step):

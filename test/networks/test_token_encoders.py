@@ -85,5 +85,5 @@ def test_weights_that_are_no_encoder_are_refused(tmp_path):
         create_token_encoder(TokenEncoderConfig(kind="patch_transformer_tiny", weights=str(tmp_path)), 64, 64)
     small = PatchTransformer("patch_transformer_small")
     torch.save({"encoder": small.describe(), "encoder_weights": small.state_dict()}, tmp_path / "best.pt")
-    with pytest.raises(ConfigError, match="holds a patch_transformer_small, encoder.kind is patch_transformer_tiny"):
+    with pytest.raises(ConfigError, match=r"holds a patch_transformer_small, encoder.kind is patch_transformer_tiny"):
         create_token_encoder(TokenEncoderConfig(kind="patch_transformer_tiny", weights=str(tmp_path)), 64, 64)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reloc_ros.cameras.camera import cell_centres
 from reloc_ros.training.augment import random_light, random_view
-from reloc_ros.training.config import AugmentConfig
+from reloc_ros.training.image_config import AugmentConfig
 
 CAMERAS = {"pinhole": box_room.pinhole(96, 64), "panorama": box_room.panorama(128, 64)}
 T_MAP_CAMERA = box_room.pose(0.2, 0.1, 0.0, 0.4)

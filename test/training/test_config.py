@@ -10,11 +10,11 @@ from reloc_ros.errors import ConfigError
 from reloc_ros.training.config import (
     CONFIGS,
     ImplicitGeometryConfig,
-    InputConfig,
     config_from_dict,
     config_to_dict,
     read_config,
 )
+from reloc_ros.training.image_config import InputConfig
 
 CHECKOUT = Path(__file__).parents[2]
 
