@@ -26,3 +26,5 @@ IMPLICIT_GEOMETRY = {
         "context_dropout": 0.0,
     },
 }
+ENCODER = {**COMMON, "encoder": {"kind": "patch_transformer_tiny"}}
+DIMM = {**COMMON, "encoder": {"kind": "patch_transformer_tiny"}, "head": {"embedding": 64, "mappers": 2}, "rays": 512}
