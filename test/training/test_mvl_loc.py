@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 
 import box_room
 import numpy as np
@@ -11,6 +12,7 @@ import onnx
 import pytest
 import torch
 import yaml
+from tiny_clip import write_clip
 from tiny_training import ALONE, COMMON
 
 from reloc_ros.cameras.camera import cell_centres
@@ -149,6 +151,25 @@ def test_features_of_a_frozen_encoder_are_enough_and_descriptions_may_not_change
         train(rooms, out, config, ALONE)
     with pytest.raises(ConfigError, match="was trained with the scenes"):
         train(rooms, tmp_path / "next", config_from_dict("mvl_loc", {**changes, "initial": str(out)}), ALONE)
+
+
+def test_clip_writes_reads_and_sees_descriptions_and_is_not_needed_afterwards(rooms, tmp_path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    write_clip(folder)
+    encoder = {"kind": "clip", "weights": str(folder), "frozen": True}
+    changes = {"descriptions": {"clip": str(folder)}, "encoder": encoder, "features": {"views": 1}, "epochs": 1}
+    config = config_from_dict("mvl_loc", {**TINY, **changes})
+    train(rooms, tmp_path / "run", config, ALONE)
+    shutil.rmtree(folder)
+    network, content = checkpoint.load_trained(tmp_path / "run")
+    sentences = network.decoder.sentences
+    lengths = sentences.mask.sum(1).tolist()
+    for scene, length in zip(content["serving"]["scenes"], lengths, strict=True):
+        # Letters are tokens here, besides a start and an end.
+        assert length == 2 + len(scene["description"].replace(" ", ""))
+    assert sentences().shape == (2, max(lengths), 12)
+    assert sentences()[0].abs().sum() > 0
 
 
 @pytest.mark.parametrize(
