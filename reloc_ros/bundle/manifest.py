@@ -106,6 +106,29 @@ class GateSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CovarianceSpec:
+    """How a solver's covariance becomes that of its errors, fitted on held-out frames (`localization.calibration`).
+
+    Args:
+        position_scale: factor on the standard deviations of the position.
+        rotation_scale: factor on those of the rotation.
+        position_floor_m: standard deviation added to each axis of the position.
+        rotation_floor_rad: the same for the rotation.
+    """
+
+    position_scale: float
+    rotation_scale: float
+    position_floor_m: float
+    rotation_floor_rad: float
+
+    def __post_init__(self) -> None:
+        _require(self.position_scale > 0, f"covariance position_scale is {self.position_scale}, not > 0")
+        _require(self.rotation_scale > 0, f"covariance rotation_scale is {self.rotation_scale}, not > 0")
+        _require(self.position_floor_m >= 0, f"covariance position_floor_m is {self.position_floor_m}, not >= 0")
+        _require(self.rotation_floor_rad >= 0, f"covariance rotation_floor_rad is {self.rotation_floor_rad}, not >= 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RaysSpec:
     """The second tensor of networks that are told the camera: (1, rows * columns, 3) float32 unit rays, row by row.
 
@@ -137,7 +160,7 @@ class SceneSpec:
         map_frame: name of the frame that poses live in.
         map_bounds: box of training camera positions, metres.
         gate: limits a pose must keep.
-        covariance_scale: factor on the solver's covariance, fitted on held-out frames.
+        covariance: calibration of the solver's covariance.
         description: what the place looks like, in words; empty where the method needs none.
     """
 
@@ -145,14 +168,12 @@ class SceneSpec:
     map_frame: str
     map_bounds: MapBounds
     gate: GateSpec
-    covariance_scale: float
+    covariance: CovarianceSpec
     description: str = ""
 
     def __post_init__(self) -> None:
         for name in ("name", "map_frame"):
             _require(getattr(self, name), f"scenes: {name} is empty, expected a name")
-        scale = self.covariance_scale
-        _require(scale > 0, f"scene {self.name}: covariance_scale is {scale}, expected > 0")
 
 
 @dataclass(frozen=True, kw_only=True)

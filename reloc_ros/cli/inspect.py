@@ -82,7 +82,7 @@ def _scenes(scenes: Sequence[SceneSpec]) -> list[Table]:
 
 
 def _scene(scene: SceneSpec) -> Table:
-    gate, bounds = scene.gate, scene.map_bounds
+    gate, bounds, fit = scene.gate, scene.map_bounds, scene.covariance
     box = ", ".join(
         f"{axis} {low:.2f} to {high:.2f}" for axis, low, high in zip("xyz", bounds.min_m, bounds.max_m, strict=True)
     )
@@ -94,7 +94,8 @@ def _scene(scene: SceneSpec) -> Table:
             "map frame": scene.map_frame,
             "map bounds": f"{box} m (training cameras), margin {gate.bounds_margin_m:.2f} m",
             "gate": limits,
-            "covariance scale": f"{scene.covariance_scale:.3g}",
+            "covariance": f"position x {fit.position_scale:.3g} + {fit.position_floor_m:.3g} m, "
+            f"rotation x {fit.rotation_scale:.3g} + {fit.rotation_floor_rad:.3g} rad, of the solver's std",
             **described,
         },
     )
@@ -104,16 +105,18 @@ def _numbers_of(scenes: Sequence[SceneSpec]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{len(scenes)} scenes (m, rad; scale of the covariance)", title_justify="left")
+    table = Table(title=f"{len(scenes)} scenes (m, rad; std is scaled, then has the floor added)", title_justify="left")
     table.add_column("scene", style="bold", overflow="fold")
     table.add_column("map frame", overflow="fold")
-    for name in ("x", "y", "z", "margin", "std <=", "scale"):
+    for name in ("x", "y", "z", "margin", "std <=", "scale", "floor"):
         table.add_column(name, justify="right")
     for scene in scenes:
-        gate, bounds = scene.gate, scene.map_bounds
+        gate, bounds, fit = scene.gate, scene.map_bounds, scene.covariance
         spans = [f"{low:.2f} to {high:.2f}" for low, high in zip(bounds.min_m, bounds.max_m, strict=True)]
         limits = f"{gate.max_position_std_m:.3g} / {gate.max_rotation_std_rad:.3g}"
-        figures = [*spans, f"{gate.bounds_margin_m:.2f}", limits, f"{scene.covariance_scale:.3g}"]
+        scales = f"{fit.position_scale:.3g} / {fit.rotation_scale:.3g}"
+        floors = f"{fit.position_floor_m:.2g} / {fit.rotation_floor_rad:.2g}"
+        figures = [*spans, f"{gate.bounds_margin_m:.2f}", limits, scales, floors]
         table.add_row(Text(scene.name), Text(scene.map_frame), *figures)
     return table
 

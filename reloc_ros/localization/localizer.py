@@ -11,6 +11,7 @@ from typing import TypeVar
 from reloc_ros.bundle.manifest import Manifest
 from reloc_ros.errors import ConfigError
 from reloc_ros.inference.backend import Backend
+from reloc_ros.localization.calibration import calibrated
 from reloc_ros.localization.gate import gate
 from reloc_ros.localization.prepare import Prepared, network_inputs, prepare
 from reloc_ros.localization.solve import create_solver
@@ -110,8 +111,8 @@ class Localizer:
         solution = self._solver(expected, prepared.camera)
         if isinstance(solution, Failure):
             return solution
-        scale = self._manifest.scenes[solution.scene].covariance_scale
-        return replace(solution, covariance=solution.covariance * scale)
+        spec = self._manifest.scenes[solution.scene].covariance
+        return replace(solution, covariance=calibrated(solution.covariance, spec))
 
     def _gate(self, solution: Solution) -> Solution | Failure:
         scene = self._manifest.scenes[solution.scene]

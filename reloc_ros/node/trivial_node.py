@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reloc_ros.bundle.manifest import CameraAssumption, GateSpec, InputSpec, Manifest, MapBounds, SceneSpec
+from reloc_ros.bundle.manifest import (
+    CameraAssumption,
+    CovarianceSpec,
+    GateSpec,
+    InputSpec,
+    Manifest,
+    MapBounds,
+    SceneSpec,
+)
 from reloc_ros.cameras.camera import Camera, ray_grid
 from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.cameras.pinhole import PinholeCamera
@@ -103,7 +111,9 @@ def _manifest(kind: str, spec: InputSpec) -> Manifest:
                 map_frame="map",
                 map_bounds=MapBounds(min_m=(-1.0, -1.0, -1.0), max_m=(1.0, 1.0, 1.0)),
                 gate=GateSpec(max_position_std_m=1.0, max_rotation_std_rad=1.0, bounds_margin_m=1.0),
-                covariance_scale=1.0,
+                covariance=CovarianceSpec(
+                    position_scale=1.0, rotation_scale=1.0, position_floor_m=0.0, rotation_floor_rad=0.0
+                ),
             ),
         ),
         training={},

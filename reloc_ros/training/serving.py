@@ -1,18 +1,20 @@
-"""What a robot needs besides the weights, measured on held-out images: gates, the covariance's scale, the cameras."""
+"""What a robot needs besides the weights, measured on held-out images: gates, calibrated covariances, cameras."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
 
+from reloc_ros.bundle.manifest import CovarianceSpec
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.field_of_view import horizontal_fov_deg
 from reloc_ros.geometry import rotation
+from reloc_ros.localization.calibration import calibrated
 from reloc_ros.localization.solve.solution import Failure, Solution
+from reloc_ros.training.fit_covariance import fit_covariance
 from reloc_ros.training.material import Scene
 from reloc_ros.training.validate import Validation, measure
 from reloc_ros.types import Array
@@ -37,13 +39,13 @@ class SceneFit:
     Args:
         scene: its images.
         solved: solutions, failures left out.
-        covariance_scale: factor that calibrates their covariances.
+        covariance: calibration of their covariances.
         validation: errors of all images.
     """
 
     scene: Scene
     solved: tuple[Solution, ...]
-    covariance_scale: float
+    covariance: CovarianceSpec
     validation: Validation
 
     def min_inlier_ratio(self, *names: str) -> float:
@@ -60,7 +62,7 @@ class SceneFit:
         """Return the scene's entry in the manifest, without its map frame."""
         positions = self.scene.train.T_map_camera[:, :3, 3]
         extent_m = float(np.linalg.norm(np.ptp(positions, axis=0)))
-        covariances = np.array([s.covariance * self.covariance_scale for s in self.solved]).reshape(-1, 6, 6)
+        covariances = calibrated(_stacked(self.solved), self.covariance)
         return {
             "name": self.scene.name,
             "map_bounds": {"min_m": positions.min(0).tolist(), "max_m": positions.max(0).tolist()},
@@ -69,7 +71,7 @@ class SceneFit:
                 "max_rotation_std_rad": _usual_std(covariances[:, 3:, 3:]),
                 "bounds_margin_m": max(_BOUNDS_MARGIN * extent_m, 1e-6),
             },
-            "covariance_scale": self.covariance_scale,
+            "covariance": asdict(self.covariance),
             "description": description,
         }
 
@@ -82,10 +84,13 @@ def fit_scene(scene: Scene, solutions: Sequence[Solution | Failure]) -> SceneFit
         solutions: one for each held-out image, with covariances as solved.
     """
     truth = scene.val.T_map_camera
+    pairs = [(found, T) for found, T in zip(solutions, truth, strict=True) if isinstance(found, Solution)]
+    solved = tuple(found for found, _ in pairs)
+    errors = np.array([_error(found.T_map_camera, T) for found, T in pairs]).reshape(-1, 6)
     return SceneFit(
         scene=scene,
-        solved=tuple(solution for solution in solutions if isinstance(solution, Solution)),
-        covariance_scale=_covariance_scale(solutions, truth),
+        solved=solved,
+        covariance=fit_covariance(errors, _stacked(solved)),
         validation=measure(solutions, truth),
     )
 
@@ -131,21 +136,15 @@ def horizontal_fov_range_deg(cameras: Sequence[Camera], log_zoom: float) -> tupl
     )
 
 
-def _covariance_scale(solutions: Sequence[Solution | Failure], T_map_camera: Array) -> float:
-    """Return the factor that brings the median squared Mahalanobis error to that of six degrees of freedom.
+def _error(T_map_camera: Array, T_map_camera_true: Array) -> Array:
+    """Return (6,) what must be added to a pose to reach the true one."""
+    moved_m = T_map_camera_true[:3, 3] - T_map_camera[:3, 3]
+    return np.concatenate([moved_m, rotation.log(T_map_camera_true[:3, :3] @ T_map_camera[:3, :3].T)])
 
-    Cells of one image err together, so the covariance of independent residuals is far too small; how far is measured.
-    """
-    squared = []
-    for solution, truth in zip(solutions, T_map_camera):
-        if isinstance(solution, Solution):
-            moved_m = truth[:3, 3] - solution.T_map_camera[:3, 3]
-            turned_rad = rotation.log(truth[:3, :3] @ solution.T_map_camera[:3, :3].T)
-            error = np.concatenate([moved_m, turned_rad])
-            squared.append(float(error @ np.linalg.solve(solution.covariance, error)))
-    if not squared:
-        return 1.0
-    return float(np.median(squared) / chi2.median(6))
+
+def _stacked(solved: Sequence[Solution]) -> Array:
+    """Return (M, 6, 6) covariances as solved."""
+    return np.array([solution.covariance for solution in solved]).reshape(-1, 6, 6)
 
 
 def _usual_std(covariances: Array) -> float:

@@ -18,7 +18,7 @@ from reloc_ros.types import Outputs
 _SURE_PERCENTILE, _LARGEST_MIN_PROBABILITY = 1, 0.9
 # Median of the length of three components of unit deviation (Maxwell's distribution).
 _MAXWELL_MEDIAN = 1.5382
-# What heads have in common beside their spread; each scene's covariance scale puts the whole right.
+# What heads have in common beside their spread; each scene's calibration puts the whole right.
 _COMMON_SHARE = 0.5
 _SMALLEST_FLOOR = 1e-6
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from fake_bundles import make_manifest, make_scene
+from fake_bundles import AS_SOLVED, make_manifest, make_scene
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -44,14 +45,16 @@ def read_plain(tmp_path: Path, plain: Any) -> Any:
 def test_what_is_written_reads_back_equal(
     tmp_path: Path, training: dict[str, Any], scale: float, solve: dict[str, Any]
 ) -> None:
-    manifest = make_manifest(training=training, scenes=(make_scene(covariance_scale=scale),), solve=solve)
+    manifest = make_manifest(
+        training=training, scenes=(make_scene(covariance=replace(AS_SOLVED, rotation_scale=scale)),), solve=solve
+    )
     write_manifest(manifest, tmp_path / "manifest.yaml")
     assert read_manifest(tmp_path / "manifest.yaml") == manifest
 
 
 def test_a_whole_number_may_stand_for_a_float(tmp_path: Path, plain: dict[str, Any]) -> None:
-    plain["scenes"][0]["covariance_scale"] = 3
-    assert read_plain(tmp_path, plain).scenes[0].covariance_scale == 3.0
+    plain["scenes"][0]["covariance"]["position_scale"] = 3
+    assert read_plain(tmp_path, plain).scenes[0].covariance.position_scale == 3.0
 
 
 @pytest.mark.parametrize(
@@ -66,9 +69,13 @@ def test_a_whole_number_may_stand_for_a_float(tmp_path: Path, plain: dict[str, A
         ((), "method", "", "method is empty"),
         ((), "outputs", [], "outputs is empty"),
         ((), "outputs", "weights", "outputs is str"),
-        (("scenes", 0), "covariance_scale", 0.0, "covariance_scale is 0.0"),
-        (("scenes", 0), "covariance_scale", float("nan"), "covariance_scale is nan"),
-        (("scenes", 0), "covariance_scale", True, "covariance_scale is bool True"),
+        (("scenes", 0), "covariance", 2.5, "covariance is float 2.5"),
+        (("scenes", 0, "covariance"), "position_scale", 0.0, "position_scale is 0.0"),
+        (("scenes", 0, "covariance"), "position_scale", float("nan"), "position_scale is nan"),
+        (("scenes", 0, "covariance"), "rotation_scale", True, "rotation_scale is bool True"),
+        (("scenes", 0, "covariance"), "rotation_scale", -1.0, "rotation_scale is -1.0"),
+        (("scenes", 0, "covariance"), "position_floor_m", -0.1, "position_floor_m is -0.1"),
+        (("scenes", 0, "covariance"), "rotation_floor_rad", -0.1, "rotation_floor_rad is -0.1"),
         ((), "scenes", [], "scenes is empty"),
         (("scenes", 0), "map_frame", "", "map_frame is empty"),
         ((), "rays", {"name": "rays", "rows": 0, "columns": 8}, "grid is 0x8"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-from fake_bundles import CAMERA, SCENES, write_scenes_bundle, write_truth_bundle
+from fake_bundles import AS_SOLVED, CAMERA, SCENES, write_scenes_bundle, write_truth_bundle
 
 from reloc_ros.cli.main import main
 from reloc_ros.evaluation.tum import tum_line
@@ -187,14 +187,15 @@ def test_inspect_shows_many_scenes_in_one_row_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    scenes = tuple(replace(scene, covariance_scale=2.5 + k) for k, scene in enumerate(SCENES))
+    fits = [replace(AS_SOLVED, position_scale=2.5 + k, rotation_floor_rad=0.125) for k in range(2)]
+    scenes = tuple(replace(scene, covariance=fit) for scene, fit in zip(SCENES, fits, strict=True))
     bundle = write_scenes_bundle(tmp_path / "bundle", [np.eye(4)], [[1.0, 0.0]], scenes=scenes)
     assert main(["inspect", str(bundle.path)]) == 0
     lines = [" ".join(line.replace("\u2502", " ").split()) for line in capsys.readouterr().out.splitlines()]
-    assert "2 scenes (m, rad; scale of the covariance)" in lines
+    assert "2 scenes (m, rad; std is scaled, then has the floor added)" in lines
     box = "-5.00 to 5.00 -4.00 to 4.00 -3.00 to 3.00 1.00 0.5 / 0.2"
-    assert f"kitchen kitchen_map {box} 2.5" in lines, lines
-    assert f"office office_map {box} 3.5" in lines
+    assert f"kitchen kitchen_map {box} 2.5 / 1 0 / 0.12" in lines, lines
+    assert f"office office_map {box} 3.5 / 1 0 / 0.12" in lines
     assert "office an office with grey desks and computer screens" in lines
 
 

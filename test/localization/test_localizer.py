@@ -18,6 +18,7 @@ from fake_bundles import (
     write_truth_bundle,
 )
 
+from reloc_ros.bundle.manifest import CovarianceSpec
 from reloc_ros.errors import BundleError, ConfigError
 from reloc_ros.evaluation.pose_error import rotation_error_deg, translation_error_m
 from reloc_ros.geometry import rotation, se3
@@ -91,14 +92,16 @@ def test_two_localizers_agree_bit_for_bit(bundle: Bundle, backend: Backend) -> N
         assert result.evidence == first[0].evidence
 
 
-def test_the_covariance_is_scaled_as_the_bundle_says(bundle: Bundle, backend: Backend) -> None:
+def test_the_covariance_is_calibrated_as_the_bundle_says(bundle: Bundle, backend: Backend) -> None:
+    spec = CovarianceSpec(position_scale=2.0, rotation_scale=3.0, position_floor_m=0.01, rotation_floor_rad=0.02)
     plain = Localizer(bundle.manifest, backend).localize(frame_number(0))
-    scaled = Localizer(replace(bundle.manifest, scenes=(make_scene(covariance_scale=2.5),)), backend).localize(
+    scaled = Localizer(replace(bundle.manifest, scenes=(make_scene(covariance=spec),)), backend).localize(
         frame_number(0)
     )
     assert isinstance(plain, Estimate)
     assert isinstance(scaled, Estimate)
-    np.testing.assert_allclose(scaled.covariance, 2.5 * plain.covariance, rtol=1e-12)
+    expected = plain.covariance * np.kron([[4.0, 6.0], [6.0, 9.0]], np.ones((3, 3)))
+    np.testing.assert_allclose(scaled.covariance, expected + np.diag([1e-4] * 3 + [4e-4] * 3), rtol=1e-12)
 
 
 @pytest.mark.parametrize("stage", FAULT_OF_STAGE)

@@ -15,7 +15,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from reloc_ros.bundle.load import Bundle, write_bundle
-from reloc_ros.bundle.manifest import CameraAssumption, GateSpec, InputSpec, Manifest, MapBounds, SceneSpec
+from reloc_ros.bundle.manifest import (
+    CameraAssumption,
+    CovarianceSpec,
+    GateSpec,
+    InputSpec,
+    Manifest,
+    MapBounds,
+    SceneSpec,
+)
 from reloc_ros.cameras.camera import ray_grid
 from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.geometry import rotation, se3
@@ -27,6 +35,9 @@ OUTPUTS = ("points_map", "range_m", "weights")
 # A camera twice the network's size whose principal point is off the middle.
 CAMERA = PinholeCamera(128, 96, np.array([[105.0, 0.0, 61.0], [0.0, 103.0, 49.5], [0.0, 0.0, 1.0]]))
 
+# Calibration that changes nothing.
+AS_SOLVED = CovarianceSpec(position_scale=1.0, rotation_scale=1.0, position_floor_m=0.0, rotation_floor_rad=0.0)
+
 
 def make_scene(**changes: Any) -> SceneSpec:
     """Return a valid scene, with fields changed."""
@@ -35,7 +46,7 @@ def make_scene(**changes: Any) -> SceneSpec:
         map_frame="map",
         map_bounds=MapBounds(min_m=(-5.0, -4.0, -3.0), max_m=(5.0, 4.0, 3.0)),
         gate=GateSpec(max_position_std_m=0.5, max_rotation_std_rad=0.2, bounds_margin_m=1.0),
-        covariance_scale=1.0,
+        covariance=AS_SOLVED,
     )
     return replace(scene, **changes)
 
