@@ -4,14 +4,16 @@ Two projections of a patch's token give a semantic and a geometric embedding. Se
 ray embeddings; attention with the semantic one as the query fuses them; a perceptron reads the ray (unit direction and
 moment, Pluecker) and two confidences. Ours where the paper is silent: the Fourier token encodes the *camera's ray*
 through the patch instead of its pixel, so that one network serves every lens and panoramas; moments are about the
-scene's centre, in units of its size.
+scene's centre, in units of its size. And a patch is given a *geometric token*, what the rays of all patches make of
+what they show: perceptrons cannot work out how a set of rays lies to a set of scene points, a linear fit can. Without it
+patches are trained one by one, as in the paper; with it images stay whole.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,8 @@ class RayHeadConfig:
         attention: fuse the mappers by semantic attention; else by their mean.
         summary_token: show each patch the summary of the whole image.
         ray_token: show each patch its ray in the camera (the paper's XY token).
+        geometric_token: show each patch how the rays of the whole image fit what its patches show.
+        geometric_values: how many quantities are fitted; the first three are points of the scene.
         frequencies: octaves of the ray token.
     """
 
@@ -42,22 +46,50 @@ class RayHeadConfig:
     attention: bool = True
     summary_token: bool = True
     ray_token: bool = True
+    geometric_token: bool = True
+    geometric_values: int = 8
     frequencies: int = 6
 
     def __post_init__(self) -> None:
         for name in ("embedding", "mappers", "mapper_depth", "frequencies"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"head.{name} is {getattr(self, name)}; expected 1 or more")
+        if self.geometric_values < 3:
+            raise ConfigError(
+                f"head.geometric_values is {self.geometric_values}; expected 3 or more: points have three"
+            )
+
+
+class Found(NamedTuple):
+    """What the head says of each patch, in scene units about the scene's centre.
+
+    Args:
+        directions: (B, N, 3) of unit length, in map axes.
+        moments: (B, N, 3).
+        direction_log: (B, N) logarithm of the direction's confidence.
+        moment_log: (B, N) of the moment's.
+        points: (B, N, 3) scene points that the geometric token rests on; None without it.
+        ranges: (B, N) their ranges along the rays; None without it.
+    """
+
+    directions: Tensor
+    moments: Tensor
+    direction_log: Tensor
+    moment_log: Tensor
+    points: Tensor | None
+    ranges: Tensor | None
 
 
 class RayHead(nn.Module):
-    """From patch tokens to rays; every patch by itself, so that it trains on patches of many images at once."""
+    """From patch tokens to rays; without the geometric token every patch by itself."""
 
     def __init__(self, config: RayHeadConfig, channels: int) -> None:
         super().__init__()
         self.config = config
         width, count = config.embedding, config.mappers
         inputs = channels * (1 + config.summary_token) + (3 + 6 * config.frequencies) * config.ray_token
+        inputs += 2 * config.geometric_values * config.geometric_token
+        self.fit = GeometricToken(channels, width, config.geometric_values) if config.geometric_token else None
         self.semantic = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
         self.geometric = nn.Sequential(nn.Linear(inputs, width), nn.LayerNorm(width), nn.GELU())
         self.mappers = Mappers(count, width, config.mapper_depth)
@@ -67,15 +99,20 @@ class RayHead(nn.Module):
             nn.Linear(width, 8),
         )  # fmt: skip
 
-    def forward(self, patches: Tensor, summary: Tensor, rays: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return directions (..., 3) of unit length, moments (..., 3) in scene units, and logs of two confidences (...).
+    def forward(self, patches: Tensor, summary: Tensor, rays: Tensor) -> Found:
+        """Return the rays of patches.
 
         Args:
-            patches: (..., C) patch tokens.
-            summary: (..., C) the summary token of each patch's image.
-            rays: (..., 3) unit rays of the patches in the camera.
+            patches: (B, N, C) patch tokens; with the geometric token all N of an image.
+            summary: (B, 1, C) the summary token of the patches' image.
+            rays: (B, N, 3) unit rays of the patches in the camera.
         """
+        summary = summary.expand_as(patches)
+        points, ranges = None, None
         tokens = [patches]
+        if self.fit is not None:
+            token, points, ranges = self.fit(patches, rays)
+            tokens.append(token)
         if self.config.summary_token:
             tokens.append(summary)
         if self.config.ray_token:
@@ -91,7 +128,72 @@ class RayHead(nn.Module):
         out = self.read(geometric + fused).float()
         directions = nn.functional.normalize(out[..., :3], dim=-1)
         # Far from these limits a confidence says nothing more, and its loss could run away.
-        return directions, out[..., 3:6], out[..., 6].clamp(-4.0, 12.0), out[..., 7].clamp(-4.0, 12.0)
+        logs = out[..., 6:].clamp(-4.0, 12.0)
+        return Found(directions, out[..., 3:6], logs[..., 0], logs[..., 1], points, ranges)
+
+
+# Of the points' spread, in squared scene units: a fit through points in one plane must stay finite.
+_RIDGE = 1e-2
+
+
+class GeometricToken(nn.Module):
+    """The affine map that best takes the patches' points in the camera to what the patches show, at each patch's ray.
+
+    Each patch reads from its own token some quantities of the scene, a range and a weight. With scene points as the
+    quantities the map is the camera's pose, and at a ray it gives the ray's direction and the camera's position; what
+    else is fitted is learnt.
+    """
+
+    def __init__(self, channels: int, width: int, values: int) -> None:
+        super().__init__()
+        self.values = values
+        self.read = nn.Sequential(
+            nn.Linear(channels, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, values + 2)
+        )
+
+    def forward(self, patches: Tensor, rays: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the tokens (B, N, 2 V), the points (B, N, 3) and the ranges (B, N) they rest on, scene units.
+
+        Args:
+            patches: (B, N, C).
+            rays: (B, N, 3) unit rays in the camera.
+        """
+        read = self.read(patches).float()
+        values, ranges = read[..., : self.values], read[..., -2].clamp(-4.0, 3.0).exp()
+        weights = read[..., -1:].softmax(1)
+        linear, offset = affine_fit(ranges[..., None] * rays, values, weights)
+        tokens = torch.cat([rays @ linear, offset.expand(-1, rays.shape[1], -1)], dim=-1)
+        return tokens, values[..., :3], ranges
+
+
+def affine_fit(points: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return linear (B, 3, V) and offset (B, 1, V) such that points @ linear + offset fits values best, with a ridge.
+
+    Args:
+        points: (B, N, 3).
+        values: (B, N, V).
+        weights: (B, N, 1), of sum 1.
+    """
+    # In single precision whatever the run's: a difference of two half-precision means would be all rounding.
+    with torch.autocast(points.device.type, enabled=False):
+        centre, middle = (weights * points).sum(1, keepdim=True), (weights * values).sum(1, keepdim=True)
+        spread = (weights * (points - centre)).transpose(1, 2)
+        covariance = spread @ (points - centre) + _RIDGE * torch.eye(3, device=points.device)
+        linear = inverse_3x3(covariance) @ (spread @ (values - middle))
+        return linear, middle - centre @ linear
+
+
+def inverse_3x3(matrix: Tensor) -> Tensor:
+    """Return the inverses of (B, 3, 3) regular matrices by cofactors: TensorRT knows no factorisation."""
+    first, second, third = matrix.unbind(-2)
+    columns = [_cross(second, third), _cross(third, first), _cross(first, second)]
+    determinant = (first * columns[0]).sum(-1)[:, None, None]
+    return torch.stack(columns, dim=-1) / determinant
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    (ax, ay, az), (bx, by, bz) = a.unbind(-1), b.unbind(-1)
+    return torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], dim=-1)
 
 
 def encode_rays(rays: Tensor, frequencies: int) -> Tensor:
@@ -139,13 +241,16 @@ class Dimm(nn.Module):
         self.register_buffer("centre_m", centre_m.reshape(3).float())
         self.register_buffer("scale_m", torch.tensor(float(scale_m)))
 
-    def forward(self, images: Tensor, rays: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return what `OUTPUT_NAMES` says for images (B, H, W, 3) and the unit rays (B, N, 3) of their patches."""
+    def forward(self, images: Tensor, rays: Tensor) -> Found | tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return what `OUTPUT_NAMES` says for images (B, H, W, 3) and the unit rays (B, N, 3) of their patches.
+
+        In training mode what the head found, in scene units.
+        """
         summary, patches = self.encoder(images)
-        directions, moments, direction_log, moment_log = self.head(
-            patches, summary.unsqueeze(1).expand_as(patches), rays
-        )
-        return directions, self.scale_m * moments, direction_log.exp(), moment_log.exp()
+        found: Found = self.head(patches, summary[:, None], rays)
+        if self.training:
+            return found
+        return found.directions, self.scale_m * found.moments, found.direction_log.exp(), found.moment_log.exp()
 
 
 def describe_network(network: Dimm) -> dict[str, Any]:

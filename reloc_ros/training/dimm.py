@@ -9,14 +9,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from reloc_ros.networks.dimm import OUTPUT_NAMES, Dimm, describe_network
+from reloc_ros.networks.dimm import OUTPUT_NAMES, Dimm, Found, describe_network
 from reloc_ros.networks.token_encoders import create_token_encoder, step_px
 from reloc_ros.training import checkpoint
 from reloc_ros.training.augment import random_light
 from reloc_ros.training.config import DimmConfig
 from reloc_ros.training.distributed import World
 from reloc_ros.training.feature_store import PatchBatch, open_features, patch_batches
-from reloc_ros.training.losses import ray_loss
+from reloc_ros.training.image_features import FeatureBatch, ImageFeatures
+from reloc_ros.training.losses import consistency, ray_loss, reprojection
 from reloc_ros.training.material import read_material
 from reloc_ros.training.scene_extent import scene_extent
 from reloc_ros.training.serving import fit_scene, serving_of
@@ -24,6 +25,9 @@ from reloc_ros.training.task import Verdict
 from reloc_ros.training.tune_rays import tune_rays
 from reloc_ros.training.validate import predict, solve_all
 from reloc_ros.training.views import Batch, Views, view_loader
+
+# The losses of points are then of like size with those of rays.
+_CONSISTENCY, _REPROJECTION = 1.0, 5.0
 
 
 class DimmTask:
@@ -36,12 +40,12 @@ class DimmTask:
         self.network = self._create_network().to(world.device)
         self._grid = self.network.encoder.grid(self.material.height, self.material.width)
         self._frozen = config.encoder.frozen
+        self.step_images: float = min(config.batch_size, len(self._scene.train))
         if self._frozen:
             self._features = open_features(self.network.encoder, self._scene.train, self._grid, config, out, world)
-            patches = self._grid[0] * self._grid[1]
-            self.step_images: float = config.rays / (patches * config.features.views)
-        else:
-            self.step_images = min(config.batch_size, len(self._scene.train))
+            if not config.head.geometric_token:
+                patches = self._grid[0] * self._grid[1]
+                self.step_images = config.rays / (patches * config.features.views)
 
     def _create_network(self) -> Dimm:
         config = self._config
@@ -58,28 +62,38 @@ class DimmTask:
         """Return the head after a frozen encoder, else all of the network."""
         return network.head if self._frozen else network  # type: ignore[return-value]
 
-    def batches(self, first_step: int) -> Iterable[Batch | PatchBatch]:
-        """Return shuffled patches of all views of all images, or random views of images."""
+    def batches(self, first_step: int) -> Iterable[Batch | FeatureBatch | PatchBatch]:
+        """Return views of images, or the features of views, or shuffled patches of all views of all images."""
         rank, world = self._world.rank, self._world.size
-        if self._frozen:
-            return patch_batches(self._features, self._config, first_step=first_step, rank=rank, world=world)
-        views = Views([self._scene.train], self._grid, self._config)
-        return view_loader(views, self._config, first_step=first_step, rank=rank, world=world)
+        if not self._frozen:
+            views = Views([self._scene.train], self._grid, self._config)
+            return view_loader(views, self._config, first_step=first_step, rank=rank, world=world)
+        if self._config.head.geometric_token:
+            images = ImageFeatures([self._features], self._config, balance=0.0)
+            return images.batches(first_step=first_step, rank=rank, world=world)
+        return patch_batches(self._features, self._config, first_step=first_step, rank=rank, world=world)
 
     def loss(
-        self,
-        forward: Callable[..., Any],
-        batch: Batch | PatchBatch,
-        progress: float,  # noqa: ARG002 (the losses of rays have no schedule)
+        self, forward: Callable[..., Any], batch: Batch | FeatureBatch | PatchBatch, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the errors of directions and moments, and what the confidences lose by misjudging them."""
-        if isinstance(batch, PatchBatch):
-            found = forward(batch.patches, batch.summary, batch.rays)
+        """Return the errors of directions and moments, and what the confidences lose by misjudging them.
+
+        The points behind the geometric token learn like those of implicit scene geometry.
+        """
+        if isinstance(batch, Batch):
+            found: Found = forward(random_light(batch.images, self._config.augment), batch.rays)
         else:
-            directions, moments_m, *confidences = forward(random_light(batch.images, self._config.augment), batch.rays)
-            found = (directions, moments_m / self.network.scale_m, *(value.log() for value in confidences))
+            summary = batch.summary[:, None] if isinstance(batch, FeatureBatch) else batch.summary
+            found = forward(batch.patches, summary, batch.rays)
         position = (batch.position_map_m - self.network.centre_m) / self.network.scale_m
-        return ray_loss(found, batch.rays, batch.R_map_camera, position, batch.inside)
+        total, parts = ray_loss(found, batch.rays, batch.R_map_camera, position, batch.inside)
+        if found.points is not None and found.ranges is not None:
+            seen = (found.points - position[:, None]) @ batch.R_map_camera
+            points_camera = batch.rays * found.ranges[..., None]
+            parts["consistency"] = consistency(seen, points_camera, batch.inside, 1.0, progress)
+            parts["reprojection"] = reprojection(seen, batch.rays, batch.inside, progress)
+            total = total + _CONSISTENCY * parts["consistency"] + _REPROJECTION * parts["reprojection"]
+        return total, parts
 
     def validate(self, network: nn.Module) -> Verdict:
         """Localize the held-out images with the robot's own solver, whose numbers are fitted on the way."""

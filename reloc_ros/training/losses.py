@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reloc_ros.networks.dimm import Found
 from reloc_ros.training.config import LossConfig
 from reloc_ros.training.differentiable import rotation_angle_rad, weighted_kabsch
 
@@ -104,7 +105,7 @@ def ray_targets(rays: Tensor, R_map_camera: Tensor, position: Tensor) -> tuple[T
 
 
 def ray_loss(
-    found: tuple[Tensor, Tensor, Tensor, Tensor], rays: Tensor, R_map_camera: Tensor, position: Tensor, inside: Tensor
+    found: Found, rays: Tensor, R_map_camera: Tensor, position: Tensor, inside: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss of predicted rays and its parts by name (DIMM; confidences as in arXiv 2609.25907).
 
@@ -112,16 +113,16 @@ def ray_loss(
     count by themselves, and confidences learn how large they are without moving the rays.
 
     Args:
-        found: directions (B, N, 3), moments (B, N, 3) in scene units, logs of both confidences (B, N).
+        found: what the head says.
         rays: (B, N, 3) unit rays in the camera.
         R_map_camera: (B, 3, 3).
         position: (B, 3) of the camera, scene units about the centre.
         inside: (B, N) 1 where a patch shows the image, else 0.
     """
-    directions, moments, direction_log, moment_log = found
+    direction_log, moment_log = found.direction_log, found.moment_log
     true_directions, true_moments = ray_targets(rays, R_map_camera, position)
-    turned = (directions - true_directions).square().sum(-1)
-    moved = (moments - true_moments).square().sum(-1)
+    turned = (found.directions - true_directions).square().sum(-1)
+    moved = (found.moments - true_moments).square().sum(-1)
     count = inside.sum().clamp_min(1)
 
     def mean(values: Tensor) -> Tensor:
