@@ -119,9 +119,17 @@ def _calibration(report: dict[str, Any]) -> str:
     found = report["calibration"]
     if found["nees_median"] is None:
         return "No accepted frames."
-    rows = [(f"inside the {level} % ellipsoid", f"{100 * share:.0f} %") for level, share in found["coverage"].items()]
-    rows.append(("median squared normalised error (5.35 when calibrated)", f"{found['nees_median']:.2f}"))
-    return table(("accepted frames", ""), rows)
+    parts = [found[key] for key in ("coverage", "coverage_position", "coverage_rotation")]
+    rows = [
+        (f"inside the {level} % ellipsoid", *(f"{100 * part[level]:.0f} %" for part in parts))
+        for level in found["coverage"]
+    ]
+    nees = (
+        f"Squared error relative to the covariance: median {found['nees_median']:.2f} (5.35 when calibrated), "
+        f"mean {found['nees_mean']:.2f} (6)."
+    )
+    picture = "![coverage over the level](reliability.png)"
+    return "\n\n".join([table(("accepted frames", "pose", "position", "rotation"), rows), nees, picture])
 
 
 def _worst(results: Sequence[FrameResult], unit: str) -> str:

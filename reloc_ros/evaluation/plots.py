@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: the way seen from above, and the errors. Object interface only: no display, no state."""
+"""Pictures of an evaluation: the way seen from above, the errors, what covariances promise. Object interface only: no display, no state."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
+from reloc_ros.evaluation.calibration import levels_reached
 from reloc_ros.evaluation.replay import FrameResult
 from reloc_ros.types import Array, Estimate
 
 # Blue, orange and red that stay apart for colour-blind readers (Okabe and Ito 2008).
 _TRUE, _ESTIMATED, _REJECTED = "#0072b2", "#e69f00", "#d62728"
+# The same palette: pose, its position, its rotation.
+_PART_COLOURS = {"joint": "black", "position": "#0072b2", "rotation": "#009e73"}
+# Two-sided 95 % of a normal distribution.
+_USUAL_DEVIATIONS = 1.96
 _AXIS_NAMES = ("x", "y", "z")
 # Seen from above an image's right and up are these map axes, so that right x up = the axis that points to the viewer.
 _RIGHT_AND_UP = {(0, 1): (1, 2), (0, -1): (2, 1), (1, 1): (2, 0), (1, -1): (0, 2), (2, 1): (0, 1), (2, -1): (1, 0)}
@@ -100,6 +105,41 @@ def _without_pose(results: Sequence[FrameResult]) -> str:
     elsewhere = sum(result.pose is None and isinstance(result.localization, Estimate) for result in results)
     missing = sum(result.pose is None for result in results)
     return f"rejected ({missing - elsewhere})" + (f" or in another scene ({elsewhere})" if elsewhere else "")
+
+
+def reliability_figure(results: Sequence[FrameResult]) -> Figure:
+    """Return how many truths lie inside the ellipsoid of each level, beside how many should.
+
+    Below the diagonal covariances are too small, above it too large. The grey band holds 95 % of the curves of as many
+    independent frames with right covariances.
+
+    Args:
+        results: at least one; only accepted frames are drawn.
+    """
+    figure = Figure(figsize=(6.5, 6), layout="constrained")
+    axes = figure.subplots()
+    level = np.linspace(0.0, 1.0, 101)
+    axes.plot((0, 100), (0, 100), color="grey", linewidth=0.8, linestyle="--", label="right")
+    count = 0
+    for part, colour in _PART_COLOURS.items():
+        reached = levels_reached(results, part)
+        count = len(reached)
+        if count:
+            share = np.searchsorted(reached, level, side="right") / count
+            axes.plot(100 * level, 100 * share, color=colour, label="pose" if part == "joint" else part)
+    if count:
+        usual = _USUAL_DEVIATIONS * np.sqrt(level * (1 - level) / count)
+        low, high = np.clip(level - usual, 0.0, 1.0), np.clip(level + usual, 0.0, 1.0)
+        axes.fill_between(100 * level, 100 * low, 100 * high, color="grey", alpha=0.2, linewidth=0)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 101)
+    axes.set_aspect("equal")
+    axes.set_xlabel("ellipsoid that should hold the truth in this share of frames [%]")
+    axes.set_ylabel("frames in which it does [%]")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left")
+    axes.set_title(f"Do covariances tell the truth? {count} accepted frames")
+    return figure
 
 
 def _plot_over_frames(axes: Axes, label: str, errors: Array, without_pose: str) -> None:

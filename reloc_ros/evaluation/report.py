@@ -16,7 +16,7 @@ from reloc_ros.evaluation.calibration import calibration
 from reloc_ros.evaluation.latency import latency
 from reloc_ros.evaluation.markdown import as_markdown
 from reloc_ros.evaluation.metrics import accuracy
-from reloc_ros.evaluation.plots import error_figure, save_figure, trajectory_figure
+from reloc_ros.evaluation.plots import error_figure, reliability_figure, save_figure, trajectory_figure
 from reloc_ros.evaluation.replay import FrameResult
 from reloc_ros.evaluation.tum import write_tum
 from reloc_ros.types import Estimate, Image, Rejected
@@ -114,6 +114,7 @@ def write_report(
     unit = "m" if subject.metric else "scene units"
     save_figure(trajectory_figure(results, unit), folder / "trajectory.png")
     save_figure(error_figure(results, unit), folder / "errors.png")
+    save_figure(reliability_figure(results), folder / "reliability.png")
     if frames is not None:
         _write_picture(folder / "frames.png", frames)
     return report

@@ -87,7 +87,7 @@ def test_two_runs_are_equal_but_for_latency(bundle: Bundle, data: str, tmp_path:
     for report in (first, second):
         del report["latency_ms"], report["latency_ms_by_stage"]
     assert first == second
-    for file in ("estimate.tum", "frames.csv", "trajectory.png", "errors.png", "frames.png"):
+    for file in ("estimate.tum", "frames.csv", "trajectory.png", "errors.png", "reliability.png", "frames.png"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 

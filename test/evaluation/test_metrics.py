@@ -97,7 +97,19 @@ def test_a_right_covariance_covers_as_often_as_it_says_and_a_wrong_one_does_not(
     assert found["coverage"]["90"] == pytest.approx(0.90, abs=0.025)
     assert found["coverage"]["95"] == pytest.approx(0.95, abs=0.02)
     assert found["nees_mean"] == pytest.approx(6.0, abs=0.4)
+    for part in ("coverage_position", "coverage_rotation"):
+        assert list(found[part].values()) == pytest.approx([0.50, 0.90, 0.95], abs=0.04)
     assert calibration(overconfident)["coverage"]["90"] < 0.3
+
+
+def test_coverage_of_a_part_asks_that_part_only() -> None:
+    """Two deviations of 0.01 m off along x: the 73.9 % ellipsoid of the position, and no rotation at all."""
+    pose = _moved(np.eye(4), np.array([0.02, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    found = calibration([make_result(0, pose, estimated(np.eye(4)))])
+    assert found["nees_mean"] == pytest.approx(4.0)
+    assert found["coverage"] == {"50": 1.0, "90": 1.0, "95": 1.0}
+    assert found["coverage_position"] == {"50": 0.0, "90": 1.0, "95": 1.0}
+    assert found["coverage_rotation"] == {"50": 1.0, "90": 1.0, "95": 1.0}
 
 
 def _moved(T_map_camera: np.ndarray, error: np.ndarray) -> np.ndarray:

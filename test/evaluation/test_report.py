@@ -14,7 +14,7 @@ import pytest
 from frame_results import estimated, make_result, rejected, result_with_errors
 
 from reloc_ros.evaluation.markdown import as_markdown
-from reloc_ros.evaluation.plots import error_figure, trajectory_figure
+from reloc_ros.evaluation.plots import error_figure, reliability_figure, trajectory_figure
 from reloc_ros.evaluation.report import Subject, make_report, write_report
 from reloc_ros.evaluation.tum import tum_line
 from reloc_ros.geometry import se3
@@ -85,7 +85,7 @@ def test_all_rejected_still_gives_every_file(tmp_path: Path) -> None:
     assert report["median_translation_error_m"] is None
     assert report["calibration"]["nees_median"] is None
     assert (tmp_path / "estimate.tum").read_text().count("\n") == 1
-    for picture in ("trajectory.png", "errors.png"):
+    for picture in ("trajectory.png", "errors.png", "reliability.png"):
         assert cv2.imread(str(tmp_path / picture)) is not None
 
 
@@ -100,7 +100,15 @@ def test_the_picture_of_frames_is_written_as_given_and_linked(tmp_path: Path, mi
 def test_two_reports_differ_in_latency_only(tmp_path: Path, mixed: list[FrameResult]) -> None:
     for name in ("a", "b"):
         write_report(tmp_path / name, SUBJECT, mixed)
-    for file in ("report.json", "report.md", "estimate.tum", "frames.csv", "trajectory.png", "errors.png"):
+    for file in (
+        "report.json",
+        "report.md",
+        "estimate.tum",
+        "frames.csv",
+        "trajectory.png",
+        "errors.png",
+        "reliability.png",
+    ):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
 
@@ -215,3 +223,15 @@ def test_with_one_scene_nothing_is_said_about_scenes(mixed: list[FrameResult]) -
     report = make_report(SUBJECT, mixed)
     assert (report["scene"], report["oracle"], report["poses_in_true_scene"]) == ("", None, 1.0)
     assert "## Scene" not in as_markdown(report, mixed)
+
+
+def test_the_reliability_plot_shows_how_many_truths_each_ellipsoid_holds() -> None:
+    # Off by two deviations along one of six axes: inside the 40 % ellipsoid of the pose, not inside that of 30 %.
+    results = [result_with_errors(index, 0.02 if index else math.inf, 0.0) for index in range(8)]
+    axes = reliability_figure(results).axes[0]
+    curves = {line.get_label(): line for line in axes.get_lines()}
+    shares = {name: dict(zip(*curves[name].get_data(), strict=True)) for name in ("pose", "position", "rotation")}
+    assert (shares["pose"][30.0], shares["pose"][40.0]) == (0.0, 100.0)
+    assert (shares["position"][70.0], shares["position"][80.0]) == (0.0, 100.0)
+    assert shares["rotation"][1.0] == 100.0
+    assert axes.get_title().endswith("7 accepted frames")
