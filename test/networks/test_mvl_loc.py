@@ -98,6 +98,16 @@ def test_each_scene_is_read_by_its_own_words(network, images):
         assert (found[:, 1] - expected[:, 1]).abs().max() > 1e-5
 
 
+def test_scenes_that_are_described_alike_can_still_be_told_apart(network, images):
+    sentences = network.decoder.sentences
+    alike = sentences()[:1].expand(3, -1, -1)
+    mask = sentences.mask[:1].expand(3, -1)
+    network.decoder.sentences = Sentences(alike, mask, mask)
+    logits, _, _, attention = network(images)
+    torch.testing.assert_close(attention[:, 0], attention[:, 2])
+    assert logits.std(1).min() > 1e-3
+
+
 def test_a_checkpoint_holds_the_words_as_constants_and_gives_the_same(network, images):
     content = mvl_loc.describe_network(network)
     assert not [name for name in content["network"] if "sentences.encoder" in name or name.endswith("ids")]
