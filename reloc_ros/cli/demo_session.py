@@ -44,7 +44,7 @@ def run_session(bag: Path, bundle: Path, demo: DemoDrive, log: Path, rate: float
     from reloc_ros.node.recorder import Recorder
     from reloc_ros.node.session import spinning_node
 
-    parameters = {"bundle": str(bundle.resolve()), "diagnostics_rate_hz": 5.0}
+    parameters = {"bundle": str(bundle.resolve()), "trust": "single", "diagnostics_rate_hz": 5.0}
     try:
         with (
             spinning_node("reloc_demo", domain_id=domain_id) as node,

@@ -7,7 +7,7 @@ is where the defaults of `RecoverySettings` come from.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -144,24 +144,11 @@ def trade_off(
     """
     runs, points = draw_runs(name, kidnaps=kidnaps, seed=seed), []
     for value in votes:
-        figures = _figures(SCENARIOS[name], runs, with_votes(settings, value), OdometryNoise())
+        figures = _figures(SCENARIOS[name], runs, settings.with_votes(value), OdometryNoise())
         points.append({"votes_to_accept": value, **figures})
         if on_point is not None:
             on_point(value)
     return points
-
-
-def with_votes(settings: RecoverySettings, votes: float) -> RecoverySettings:
-    """Return settings that ask for more or less evidence all round."""
-    ratio = votes / settings.votes_to_accept
-    return replace(
-        settings,
-        votes_to_accept=votes,
-        votes_to_switch=ratio * settings.votes_to_switch,
-        votes_with_prior=min(votes, settings.votes_with_prior),
-        votes_to_doubt=ratio * settings.votes_to_doubt,
-        memory_votes=max(settings.memory_votes, ratio * settings.votes_to_switch),
-    )
 
 
 def _figures(

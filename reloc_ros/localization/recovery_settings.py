@@ -143,6 +143,18 @@ class RecoverySettings:
             lost_rotation_std_rad=2.0,
         )
 
+    def with_votes(self, votes: float) -> RecoverySettings:
+        """Return settings that ask for more or less evidence all round: the other votes keep their proportion."""
+        ratio = votes / self.votes_to_accept
+        return dataclasses.replace(
+            self,
+            votes_to_accept=votes,
+            votes_to_switch=ratio * self.votes_to_switch,
+            votes_with_prior=min(votes, self.votes_with_prior),
+            votes_to_doubt=ratio * self.votes_to_doubt,
+            memory_votes=max(self.memory_votes, ratio * self.votes_to_switch),
+        )
+
     @property
     def freedoms(self) -> int:
         """Of a pose: 6, or 3 in planar mode."""

@@ -100,7 +100,7 @@ def bench_bundle(
 def _measure(
     module: str, parameters: dict[str, Any], camera: Camera, images: list[RgbImage], frames: int
 ) -> NodeFigures:
-    parameters = {**parameters, "tf_mode": "off", "diagnostics_rate_hz": 2.0}
+    parameters = {**parameters, "tf_mode": "off", "trust": "single", "diagnostics_rate_hz": 2.0}
     try:
         with spinning_node("reloc_bench") as node, NodeProcess(parameters, module=module) as process:
             recorder = Recorder(node)

@@ -11,7 +11,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from reloc_ros.node.parameters import Settings
+from reloc_ros.node.settings import Settings
 from reloc_ros.types import Image as RgbImage
 
 # A picture that is lost is not missed: the next one comes soon.

@@ -7,12 +7,42 @@ from dataclasses import dataclass
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from reloc_ros.localization.decision import State
 from reloc_ros.node.conversions import ns_to_stamp
-from reloc_ros.node.parameters import Settings
+from reloc_ros.node.settings import Settings
 from reloc_ros.node.statistics import Summary
 from reloc_ros.types import Array, Reason
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustView:
+    """What the node believes.
+
+    Args:
+        rule: parameter `trust`.
+        role: parameter `role`.
+        state: of the state machine.
+        cause: why it is in this state.
+        detail: the same in words.
+        map_frame: that the poses are in.
+        monitors: what they say.
+        initialpose: what became of the latest given or saved pose.
+        handover: how far navigation took our pose; empty for an authority.
+        handover_failed: navigation took none.
+    """
+
+    rule: str = ""
+    role: str = ""
+    state: State = State.INIT
+    cause: str = ""
+    detail: str = ""
+    map_frame: str = ""
+    monitors: str = ""
+    initialpose: str = ""
+    handover: str = ""
+    handover_failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +60,7 @@ class NodeView:
         precision: of the network.
         device: it runs on.
         tf_mode: as set.
+        trust: what it believes.
     """
 
     name: str
@@ -42,6 +73,7 @@ class NodeView:
     precision: str = ""
     device: str = ""
     tf_mode: str = ""
+    trust: TrustView = TrustView()
 
 
 def diagnose(view: NodeView, summary: Summary, settings: Settings, stamp_ns: int) -> DiagnosticArray:
@@ -50,6 +82,7 @@ def diagnose(view: NodeView, summary: Summary, settings: Settings, stamp_ns: int
     message.header.stamp = ns_to_stamp(stamp_ns)
     message.status = [
         model_status(view),
+        trust_status(view),
         frames_status(view, summary, settings.max_rejection_rate, settings.max_fix_age_s),
         scene_status(view, summary),
         latency_status(view, summary, settings.max_latency_s),
@@ -77,6 +110,28 @@ def model_status(view: NodeView) -> DiagnosticStatus:
         "tf_mode": view.tf_mode,
     }
     return _status(view, "model", level, text, values)
+
+
+def trust_status(view: NodeView) -> DiagnosticStatus:
+    """Return what is believed and why; a warning while nothing is published, an error when navigation does not listen."""
+    trust = view.trust
+    level, text = OK, f"{trust.state.value}: {trust.detail}" if trust.detail else trust.state.value
+    if trust.handover_failed:
+        level, text = ERROR, f"navigation took no initial pose ({trust.handover}); is it running?"
+    elif view.lifecycle == "active" and trust.state is not State.TRACKING:
+        level = WARN
+    values = {
+        "trust": trust.rule,
+        "role": trust.role,
+        "trust_state": trust.state.value,
+        "trust_cause": trust.cause,
+        "trust_detail": trust.detail,
+        "map_frame": trust.map_frame,
+        "monitors": trust.monitors,
+        "initialpose": trust.initialpose,
+        "handover": trust.handover,
+    }
+    return _status(view, "trust", level, text, values)
 
 
 def frames_status(

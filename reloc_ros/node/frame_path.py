@@ -1,4 +1,4 @@
-"""The worker side of a frame's way: message -> frame -> estimate -> placed -> published, or a named rejection.
+"""The worker side of a frame's way: message -> frame -> estimate -> placed -> judged, or a named rejection.
 
 After it, when somebody looks: a picture of all that.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Lock
 from time import perf_counter
 from typing import TypeVar
@@ -22,9 +22,10 @@ from reloc_ros.node.conversions import image_to_rgb
 from reloc_ros.node.debug_image import DebugImage
 from reloc_ros.node.frame_intake import Arrival
 from reloc_ros.node.model import Model
-from reloc_ros.node.outputs import Outputs
+from reloc_ros.node.navigation import Navigation
 from reloc_ros.node.statistics import SCENE_PROBABILITY, Statistics
 from reloc_ros.node.transforms import Placed, Transforms
+from reloc_ros.node.trust import Judgement
 from reloc_ros.types import Estimate, Frame, Image, Localization, Reason, Rejected
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,14 @@ T = TypeVar("T")
 _NO_IMAGE = np.zeros((240, 320, 3), dtype=np.uint8)
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """An estimate in its place, and what is believed with it."""
+
+    placed: Placed
+    judgement: Judgement
+
+
 class FramePath:
     """Takes one arrived image to its pose on the wire.
 
@@ -42,10 +51,10 @@ class FramePath:
         model: the relocalizer.
         cameras: knows the camera of an image.
         transforms: knows the robot's transform tree.
-        outputs: publishes poses.
+        navigation: judges and publishes poses.
         debug_image: publishes pictures.
         statistics: counts what became of each frame.
-        publishing: held while a frame's outcome is published, so that nothing follows a deactivation or a reset.
+        publishing: held while a frame is judged and published, so that nothing follows a deactivation or a reset.
         is_current: whether a frame still counts (the node is active and time has not jumped back since it arrived).
     """
 
@@ -55,7 +64,7 @@ class FramePath:
         *,
         cameras: CameraSource,
         transforms: Transforms,
-        outputs: Outputs,
+        navigation: Navigation,
         debug_image: DebugImage,
         statistics: Statistics,
         publishing: Lock,
@@ -64,7 +73,7 @@ class FramePath:
         self._model = model
         self._cameras = cameras
         self._transforms = transforms
-        self._outputs = outputs
+        self._navigation = navigation
         self._debug_image = debug_image
         self._statistics = statistics
         self._publishing = publishing
@@ -76,20 +85,28 @@ class FramePath:
         frame = self._run(Reason.BAD_IMAGE, self._to_frame, arrival)
         localized = self._run(Reason.INFERENCE_FAILED, self._localize, frame)
         placed = self._run(Reason.NO_TRANSFORM, lambda estimate: self._place(estimate, arrival), localized)
+        # Before the lock: odometry may still be on its way, through a callback that wants the lock.
+        T_odom_body = self._transforms.odometry(arrival.stamp_ns, wait=True) if isinstance(placed, Failure) else None
         with self._publishing:
             if not self._is_current(arrival):
                 self._statistics.count("dropped")
                 return
-            published = self._run(Reason.OUTPUT_FAILED, lambda ready: self._publish(ready, arrival), placed)
+            judged = self._run(Reason.OUTPUT_FAILED, lambda ready: self._judge(ready, arrival), placed)
+            if isinstance(placed, Failure) and arrival.stamp_ns != 0:
+                detail = f"{placed.reason.value}: {placed.detail}"
+                self._navigation.on_rejected(arrival.stamp_ns, arrival.received_ns, T_odom_body, detail)
         latency_s = perf_counter() - arrival.received_s
         if isinstance(frame, Frame):
             self._statistics.timed(latency_s=latency_s, stage_seconds=self._model.localizer.stage_seconds)
-        if isinstance(published, Failure):
-            self._reject(published)
+        if isinstance(judged, Failure):
+            self._reject(judged)
         else:
-            self._statistics.accepted(published.estimate)
             self._last_reason = None
-        self._show(arrival, frame, published, latency_s)
+            if judged.judgement.decision.publish is None:
+                self._statistics.withheld()
+            else:
+                self._statistics.accepted(judged.placed.estimate)
+        self._show(arrival, frame, judged, latency_s)
 
     def _to_frame(self, arrival: Arrival) -> Frame | Failure:
         try:
@@ -115,10 +132,8 @@ class FramePath:
     def _place(self, estimate: Estimate, arrival: Arrival) -> Placed | Failure:
         return self._transforms.place(estimate, arrival.message.header.frame_id)
 
-    def _publish(self, placed: Placed, arrival: Arrival) -> Placed:
-        self._outputs.publish(placed)
-        self._transforms.broadcast(placed, arrival.received_ns)
-        return placed
+    def _judge(self, placed: Placed, arrival: Arrival) -> _Judged:
+        return _Judged(placed, self._navigation.on_placed(placed, arrival.received_ns))
 
     def _reject(self, failure: Failure) -> None:
         self._statistics.rejected(failure.reason, failure.detail)
@@ -127,7 +142,7 @@ class FramePath:
             _log.warning("frame rejected: %s: %s", failure.reason.value, failure.detail)
         self._last_reason = failure.reason
 
-    def _show(self, arrival: Arrival, frame: Frame | Failure, outcome: Placed | Failure, latency_s: float) -> None:
+    def _show(self, arrival: Arrival, frame: Frame | Failure, outcome: _Judged | Failure, latency_s: float) -> None:
         """Draw and publish a picture of the frame if one is wanted; a fault in this leaves the frame what it was."""
         try:
             if not self._debug_image.take_turn():
@@ -140,17 +155,19 @@ class FramePath:
             if self._is_current(arrival):
                 self._debug_image.publish(picture, arrival.message.header)
 
-    def _picture(self, arrival: Arrival, frame: Frame | Failure, outcome: Placed | Failure, latency_s: float) -> Image:
+    def _picture(self, arrival: Arrival, frame: Frame | Failure, outcome: _Judged | Failure, latency_s: float) -> Image:
         latency = f"latency {latency_s * 1e3:.0f} ms"
         image = self._seen(arrival, frame)
         if isinstance(outcome, Failure):
             rejected = Rejected(reason=outcome.reason, detail=outcome.detail, stamp_ns=arrival.stamp_ns)
             return annotate(image, Caption(verdict=verdict(rejected), is_pose=False, notes=(latency,)))
-        estimate = outcome.estimate
+        estimate, decision = outcome.placed.estimate, outcome.judgement.decision
         probability = estimate.evidence.get(SCENE_PROBABILITY)
         scene = f"scene {estimate.scene}" + ("" if probability is None else f" {probability:.0%}")
-        published = replace(estimate, map_frame=outcome.map_frame)
-        caption = Caption(verdict=verdict(published), is_pose=True, notes=(scene, latency))
+        seen = verdict(replace(estimate, map_frame=outcome.placed.map_frame))
+        if decision.publish is None:
+            seen = f"withheld ({decision.state.value}, {decision.cause.value}): {seen}"
+        caption = Caption(verdict=seen, is_pose=decision.publish is not None, notes=(scene, latency))
         return annotate(image, caption, estimate.cell_weights)
 
     def _seen(self, arrival: Arrival, frame: Frame | Failure) -> Image:

@@ -13,7 +13,7 @@ from reloc_ros.bundle.manifest import Manifest
 from reloc_ros.errors import ConfigError
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.localization.localizer import Localizer
-from reloc_ros.node.parameters import Settings
+from reloc_ros.node.settings import Settings
 from reloc_ros.types import Frame, Image, Localization
 
 
@@ -54,6 +54,9 @@ class Model:
     backend: str
     precision: str
     device: str
+    map_frames: tuple[str, ...] = ("map",)
+    fingerprint: str = ""
+    """Of the network: a pose saved with another one is not used."""
     close: Callable[[], None] = _nothing_to_free
 
 
@@ -83,6 +86,8 @@ def open_model(settings: Settings) -> Load:
             backend=backend.name,
             precision=backend.precision,
             device=backend.device,
+            map_frames=(settings.map_frame,) if settings.map_frame else tuple(s.map_frame for s in manifest.scenes),
+            fingerprint=" ".join(manifest.files.values()),
             close=backend.close,
         )
 

@@ -1,4 +1,4 @@
-"""Every parameter of the node, once: the fields of `Settings` are the table.
+"""What follows from the table of parameters, the fields of `Settings`: declaration, checks, documentation.
 
 Declaration, `config/reloc.yaml` and the table in the README follow from it (`python -m reloc_ros.node.parameters`
 prints the README table), and a test proves that they agree.
@@ -7,8 +7,8 @@ prints the README table), and a test proves that they agree.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import Field, dataclass, field, fields, replace
+from collections.abc import Iterable
+from dataclasses import Field, fields, replace
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, ParameterType
@@ -16,93 +16,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
 
 from reloc_ros.errors import ConfigError
-from reloc_ros.inference.backend import BACKENDS, DEFAULT_BACKEND
-
-Limits = tuple[float, float]
-
-
-def _parameter(
-    default: Any, doc: str, *, limits: Limits | None = None, choices: Sequence[str] = (), fixed: bool = True
-) -> Any:
-    """Return the dataclass field of one parameter.
-
-    Args:
-        default: value when nobody sets it; its type is the parameter's type.
-        doc: what it does, with its unit.
-        limits: smallest and largest number allowed.
-        choices: the only texts allowed.
-        fixed: read when the node is configured; setting it later is refused.
-    """
-    return field(default=default, metadata={"doc": doc, "limits": limits, "choices": tuple(choices), "fixed": fixed})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The node's parameters, in the order of the pipeline."""
-
-    bundle: str = _parameter("", "Folder of the relocalizer bundle (`reloc export` writes it). Required.")
-    backend: str = _parameter(DEFAULT_BACKEND, "What runs the network.", choices=tuple(BACKENDS))
-    threads: int = _parameter(0, "CPU threads for the network; 0 lets the back end choose.", limits=(0, 64))
-    image_transport: str = _parameter(
-        "both",
-        "Which image topics to subscribe to. With `both`, a frame that arrives twice is used once.",
-        choices=("raw", "compressed", "both"),
-    )
-    image_reliability: str = _parameter(
-        "best_effort",
-        "QoS of the image subscriptions. `reliable` loses no large image on a busy computer, but receives nothing from "
-        "a best-effort driver.",
-        choices=("best_effort", "reliable"),
-    )
-    camera_frame: str = _parameter("", "Optical frame of the camera; empty takes `header.frame_id` of the image.")
-    odom_frame: str = _parameter("odom", "Odometry frame.")
-    base_frame: str = _parameter("base_link", "Robot frame that the odometry moves.")
-    map_frame: str = _parameter(
-        "",
-        "Name to publish the map frame under; empty takes the bundle's. Refused where its scenes have several.",
-    )
-    pose_of: str = _parameter(
-        "camera",
-        "What the published poses describe: the camera's optical frame or `base_frame`.",
-        choices=("camera", "base"),
-    )
-    tf_mode: str = _parameter(
-        "map_to_odom",
-        "Transform to broadcast: map to odom (needs odometry on /tf), map to camera (hand-held), or none.",
-        choices=("map_to_odom", "map_to_camera", "off"),
-    )
-    transform_tolerance: float = _parameter(
-        0.5,
-        "Seconds by which map to odom is dated ahead, so that it is valid until the next.",
-        limits=(0.0, 10.0),
-        fixed=False,
-    )
-    transform_rate_hz: float = _parameter(
-        40.0, "How often map to odom is broadcast between fixes, Hz.", limits=(1.0, 100.0)
-    )
-    transform_wait_s: float = _parameter(
-        0.1,
-        "Longest wait for odometry at the image stamp, s; then the frame is rejected.",
-        limits=(0.0, 2.0),
-        fixed=False,
-    )
-    debug_image_rate_hz: float = _parameter(
-        5.0,
-        "How often `~/debug_image` is drawn at most while somebody subscribes, Hz.",
-        limits=(0.1, 30.0),
-        fixed=False,
-    )
-    diagnostics_rate_hz: float = _parameter(1.0, "How often diagnostics are published, Hz.", limits=(0.1, 50.0))
-    max_latency_s: float = _parameter(
-        0.5, "Mean latency above which diagnostics warn, s.", limits=(0.001, 60.0), fixed=False
-    )
-    max_fix_age_s: float = _parameter(
-        5.0, "Age of the last accepted pose above which diagnostics warn, s.", limits=(0.1, 3600.0), fixed=False
-    )
-    max_rejection_rate: float = _parameter(
-        0.5, "Rejected share of the latest 100 frames above which diagnostics warn.", limits=(0.0, 1.0), fixed=False
-    )
-
+from reloc_ros.node.settings import Settings
 
 TABLE: tuple[Field[Any], ...] = fields(Settings)
 
@@ -149,7 +63,7 @@ def require(node: LifecycleNode, settings: Settings, problems: dict[str, str]) -
         problems: what `declare` found, less the parameters that were set to an allowed value since.
 
     Raises:
-        ConfigError: a given value is unknown or not allowed, or no bundle is given; names all of them.
+        ConfigError: a given value is unknown or not allowed, no bundle is given, or parameters contradict each other.
     """
     if problems:
         raise ConfigError("; ".join(problems.values()))
@@ -158,6 +72,20 @@ def require(node: LifecycleNode, settings: Settings, problems: dict[str, str]) -
             "parameter bundle is empty, expected the folder of a bundle; set it, and check that the parameter file "
             f"addresses this node ({node.get_fully_qualified_name()} or /**)"
         )
+    contradiction = _contradiction(settings)
+    if contradiction:
+        raise ConfigError(contradiction)
+
+
+def _contradiction(settings: Settings) -> str:
+    """Return which parameters do not go together, or an empty text."""
+    if settings.uses_odometry and not settings.odom_frame:
+        return f"parameter odom_frame is empty, but role {settings.role}, tf_mode {settings.tf_mode} needs odometry"
+    if settings.role == "initializer" and settings.trust == "single":
+        return "role initializer gives navigation verified poses only; set trust to verified"
+    if settings.planar and not settings.uses_odometry:
+        return "planar is about a robot's base, but there is no odometry; set planar to false"
+    return ""
 
 
 def complaint(name: str, value: Any) -> str | None:
@@ -198,7 +126,9 @@ def markdown_table() -> str:
     """Return the parameter table of the README."""
     lines = ["| parameter | default | allowed | changeable while running | meaning |", "|---|---|---|---|---|"]
     for row in TABLE:
-        default = f"`{row.default!r}`".replace("'", '"')
+        default = f"`{str(row.default).lower() if isinstance(row.default, bool) else repr(row.default)}`".replace(
+            "'", '"'
+        )
         changeable = "no" if row.metadata["fixed"] else "yes"
         lines.append(f"| `{row.name}` | {default} | {_allowed(row)} | {changeable} | {row.metadata['doc']} |")
     return "\n".join(lines) + "\n"
@@ -215,6 +145,8 @@ def _allowed(row: Field[Any]) -> str:
         return ", ".join(f"`{choice}`" for choice in choices)
     if limits:
         return f"{limits[0]:g} to {limits[1]:g}"
+    if isinstance(row.default, bool):
+        return "`true`, `false`"
     return "any text"
 
 

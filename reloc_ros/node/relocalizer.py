@@ -6,23 +6,29 @@ import logging
 from collections.abc import Callable
 from threading import Lock
 
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
+from std_srvs.srv import Empty
 
+from reloc_ros.localization.decision import Cause
 from reloc_ros.node.camera_source import CameraSource
 from reloc_ros.node.debug_image import DebugImage
 from reloc_ros.node.frame_intake import Arrival, FrameIntake
 from reloc_ros.node.frame_path import FramePath
 from reloc_ros.node.latest_slot import LatestSlot
 from reloc_ros.node.model import Load, Model
-from reloc_ros.node.outputs import Outputs
-from reloc_ros.node.parameters import Settings
+from reloc_ros.node.navigation import Navigation
+from reloc_ros.node.relocalize_requests import RelocalizeRequests
 from reloc_ros.node.scene_hints import SceneHints
+from reloc_ros.node.settings import Settings
 from reloc_ros.node.statistics import Statistics
 from reloc_ros.node.transforms import Transforms
+from reloc_ros.node.trust import create_trust
 from reloc_ros.node.worker import Worker
 from reloc_ros.types import Reason
 
@@ -31,6 +37,8 @@ _log = logging.getLogger(__name__)
 # Best effort receives from reliable publishers as well, and never makes a camera driver wait for us.
 LATEST = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE_LATEST = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+
+_TICK_S = 0.2
 
 _STOP_S = 2.0
 """How long a transition waits for the frame at hand; lifecycle managers give up after 5 s."""
@@ -44,11 +52,15 @@ class Relocalizer:
         settings: returns the current parameters.
         load: loads the model, in the worker's thread.
         statistics: counts frames.
+
+    Raises:
+        ConfigError: parameters contradict each other.
     """
 
     def __init__(
         self, node: LifecycleNode, settings: Callable[[], Settings], load: Load, statistics: Statistics
     ) -> None:
+        trust = create_trust(settings())
         self.model: Model | None = None
         self._node = node
         self._settings = settings
@@ -56,20 +68,42 @@ class Relocalizer:
         self._statistics = statistics
         self._active = False
         self._publishing = Lock()
-        self._timer: Timer | None = None
+        self._timers: list[Timer] = []
         self._slot: LatestSlot[Arrival] = LatestSlot()
         self._transforms = Transforms(node, settings)
-        self._outputs = Outputs(node)
+        self._requests = RelocalizeRequests(
+            node,
+            settings,
+            refusal=lambda: "" if self._active else "the node is not active",
+            method=lambda: "" if self.model is None else self.model.method,
+            on_request=self._on_request,
+        )
+        self.navigation = Navigation(node, settings, trust=trust, transforms=self._transforms, requests=self._requests)
         self._debug_image = DebugImage(node, settings)
         self._scene_hints = SceneHints(statistics)
         self._intake = FrameIntake(
-            self._slot, statistics, now_ns=lambda: int(node.get_clock().now().nanoseconds), on_restart=self.reset
+            self._slot,
+            statistics,
+            now_ns=lambda: int(node.get_clock().now().nanoseconds),
+            on_restart=lambda: self.reset(Cause.CLOCK_BACKWARD, "images began anew"),
         )
         self._cameras = CameraSource(node.resolve_topic_name("camera_info"))
         self._subscriptions = [node.create_subscription(CameraInfo, "camera_info", self._cameras.update, LATEST)]
         # Volatile: receives from every reliable publisher, transient local or not.
         self._subscriptions.append(
             node.create_subscription(String, "scene_hint", self._scene_hints.take, RELIABLE_LATEST)
+        )
+        # An initializer leaves both names to navigation's own localization.
+        is_authority = settings().role == "authority"
+        if is_authority:
+            self._subscriptions.append(
+                node.create_subscription(
+                    PoseWithCovarianceStamped, "initialpose", self._on_initialpose, RELIABLE_LATEST
+                )
+            )
+        reinitialize = "reinitialize_global_localization"
+        self._reinitialize = node.create_service(
+            Empty, reinitialize if is_authority else f"~/{reinitialize}", self._on_reinitialize
         )
         image_qos = RELIABLE_LATEST if settings().image_reliability == "reliable" else LATEST
         for kind, topic in _image_topics(node, settings().image_transport):
@@ -79,25 +113,32 @@ class Relocalizer:
 
     def activate(self) -> None:
         """Begin to use images."""
-        if self._settings().tf_mode == "map_to_odom":
-            period_s = 1.0 / self._settings().transform_rate_hz
-            self._timer = self._node.create_timer(period_s, self._transforms.rebroadcast)
-        self._active = True
+        settings = self._settings()
+        with self._publishing:
+            self.navigation.activate()
+            self._active = True
+        # Steady: also in a paused simulation, time-outs end and saved poses are written.
+        self._timers.append(self._node.create_timer(_TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)))
+        if settings.broadcasts == "map_to_odom":
+            rebroadcast = self.navigation.broadcast.rebroadcast
+            self._timers.append(self._node.create_timer(1.0 / settings.transform_rate_hz, rebroadcast))
 
     def deactivate(self) -> None:
         """Stop using images; nothing is published or broadcast after this."""
         with self._publishing:
             self._active = False
-        if self._timer is not None:
-            self._node.destroy_timer(self._timer)
-            self._timer = None
-        self.reset()
+        for timer in self._timers:
+            self._node.destroy_timer(timer)
+        self._timers.clear()
+        self._requests.refuse("the node was deactivated")
+        self.reset(Cause.RESET, "not active")
 
-    def reset(self) -> None:
+    def reset(self, cause: Cause, detail: str) -> None:
         """Forget everything that is tied to time."""
         with self._publishing:
             self._intake.reset()
             self._transforms.reset()
+            self.navigation.reset(cause, detail)
 
     def close(self) -> None:
         """Stop the worker and remove subscriptions and publishers."""
@@ -105,8 +146,11 @@ class Relocalizer:
         stopped = self.worker.stop(_STOP_S)
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        self._node.destroy_service(self._reinitialize)
+        self._requests.close()
         self._transforms.close()
-        self._outputs.close()
+        with self._publishing:
+            self.navigation.close()
         self._debug_image.close()
         # A model that is still at work is freed with its thread.
         if stopped and self.model is not None:
@@ -118,13 +162,15 @@ class Relocalizer:
             model,
             cameras=self._cameras,
             transforms=self._transforms,
-            outputs=self._outputs,
+            navigation=self.navigation,
             debug_image=self._debug_image,
             statistics=self._statistics,
             publishing=self._publishing,
             is_current=lambda arrival: self._active and arrival.epoch == self._intake.epoch,
         )
         self._scene_hints.serve(model.localizer)
+        with self._publishing:
+            self.navigation.serve(model.map_frames, model.fingerprint)
         self.model = model
         _log.info("%s is ready on %s (%s, %s)", model.method, model.backend, model.device, model.precision)
 
@@ -133,6 +179,26 @@ class Relocalizer:
 
     def _on_fault(self, _: Arrival, error: Exception) -> None:
         self._statistics.rejected(Reason.OUTPUT_FAILED, f"{type(error).__name__}: {error}")
+
+    def _tick(self) -> None:
+        with self._publishing:
+            if self._active:
+                self.navigation.tick()
+
+    def _on_request(self) -> None:
+        with self._publishing:
+            self.navigation.want_pose()
+
+    def _on_initialpose(self, message: PoseWithCovarianceStamped) -> None:
+        with self._publishing:
+            if self._active:
+                self.navigation.on_initialpose(message)
+
+    def _on_reinitialize(self, _: Empty.Request, response: Empty.Response) -> Empty.Response:
+        with self._publishing:
+            if self._active:
+                self.navigation.lose("global localization was asked for")
+        return response
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         if self._active:

@@ -26,6 +26,7 @@ from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 
 from reloc_ros.errors import RelocError
+from reloc_ros.localization.decision import Cause
 from reloc_ros.node import parameters
 from reloc_ros.node.diagnostics import NodeView, diagnose
 from reloc_ros.node.log_forwarding import RosLogHandler
@@ -35,6 +36,8 @@ from reloc_ros.node.statistics import Statistics
 
 QUICK_LOAD_S = 2.0
 """How long `configure` waits for the model: lifecycle managers give up a transition after 5 s."""
+
+_END_S = 1.0
 
 
 class RelocalizerNode(LifecycleNode):
@@ -152,7 +155,7 @@ class RelocalizerNode(LifecycleNode):
 
     def _on_clock_jump(self, _: TimeJump) -> None:
         if self._relocalizer is not None:
-            self._relocalizer.reset()
+            self._relocalizer.reset(Cause.CLOCK_BACKWARD, "the clock jumped back")
 
     def _restart_diagnostics(self) -> None:
         if self._diagnostics_timer is not None:
@@ -177,6 +180,7 @@ class RelocalizerNode(LifecycleNode):
         )
         if self._relocalizer is None:
             return view
+        view = replace(view, trust=self._relocalizer.navigation.view())
         worker, model = self._relocalizer.worker, self._relocalizer.model
         if worker.error is not None:
             view = replace(view, problem=f"cannot load the model: {worker.error}")
@@ -212,7 +216,8 @@ def main(args: Sequence[str] | None = None, open_model: OpenModel = open_model) 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # First: after a signal, a thread of rclpy is still shutting down what would be destroyed below.
         rclpy.try_shutdown()
-        executor.shutdown()
+        # Callers of services who still wait for a pose must not hold the end up.
+        executor.shutdown(timeout_sec=_END_S)
         node.destroy_node()
     return 0
 

@@ -23,7 +23,8 @@ class Summary:
     """A copy of the statistics at one moment.
 
     Args:
-        counts: frames `in`, `dropped` (a newer one came first), `repeated` (stamp seen or passed), `accepted`.
+        counts: frames `in`, `dropped` (a newer one came first), `repeated` (stamp seen or passed), `accepted` (a pose
+            was published), `withheld` (there was a pose, which is not trusted).
         rejected: frames rejected, by reason.
         last_rejection: reason and detail of the latest rejection; empty before the first.
         recent_rejected: rejected share of the latest 100 finished frames.
@@ -86,6 +87,12 @@ class Statistics:
             self._scene = estimate.scene
             self._scene_probability = estimate.evidence.get(SCENE_PROBABILITY)
 
+    def withheld(self) -> None:
+        """Count a frame whose pose is not trusted."""
+        with self._lock:
+            self._counts["withheld"] += 1
+            self._recent.append(False)
+
     def rejected(self, reason: Reason, detail: str) -> None:
         """Count a frame that gave no pose."""
         with self._lock:
@@ -106,7 +113,7 @@ class Statistics:
             stages = [stage_seconds for _, stage_seconds in self._durations]
             names = dict.fromkeys(name for stage_seconds in stages for name in stage_seconds)
             return Summary(
-                counts={event: self._counts[event] for event in ("in", "dropped", "repeated", "accepted")},
+                counts={event: self._counts[event] for event in ("in", "dropped", "repeated", "accepted", "withheld")},
                 rejected=dict(self._rejected),
                 last_rejection=self._last_rejection,
                 recent_rejected=sum(self._recent) / len(self._recent) if self._recent else 0.0,

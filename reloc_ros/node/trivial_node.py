@@ -29,7 +29,7 @@ from reloc_ros.errors import BundleError
 from reloc_ros.localization.localizer import Localizer
 from reloc_ros.node import relocalizer_node
 from reloc_ros.node.model import Load, Model
-from reloc_ros.node.parameters import Settings
+from reloc_ros.node.settings import Settings
 from reloc_ros.types import Outputs
 
 # The sizes that the aims of the bench are given for.

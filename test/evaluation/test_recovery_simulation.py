@@ -15,7 +15,6 @@ from reloc_ros.evaluation.recovery_simulation import (
     run_scenario,
     summarize,
     trade_off,
-    with_votes,
 )
 from reloc_ros.evaluation.simulated_drives import SCENARIOS, draw_run
 from reloc_ros.geometry import se3
@@ -111,7 +110,7 @@ def test_nothing_wrong_is_published_in(name):
 
 
 def test_without_demands_wrong_poses_come_out():
-    careless = with_votes(RecoverySettings(), 1.0)
+    careless = RecoverySettings().with_votes(1.0)
     outcomes = [replay(run, careless, OdometryNoise()) for run in draw_runs("unmapped", kidnaps=2, seed=6)]
     assert summarize(outcomes)["false_fixes"] > 0
 

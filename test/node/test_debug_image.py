@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image
 from reloc_ros.node import frame_path
 from reloc_ros.node.conversions import image_to_rgb, stamp_to_ns
 from reloc_ros.node.debug_image import DebugImage
-from reloc_ros.node.parameters import Settings
+from reloc_ros.node.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("ros_domain_id")
 

@@ -23,7 +23,7 @@ from reloc_ros.node.diagnostics import (
     model_status,
     scene_status,
 )
-from reloc_ros.node.parameters import Settings
+from reloc_ros.node.settings import Settings
 from reloc_ros.node.statistics import Statistics, Summary
 from reloc_ros.types import Reason
 
@@ -119,7 +119,7 @@ def test_scene(changes: dict[str, Any], text: str, probability: str) -> None:
 def test_the_whole_message_before_the_first_frame() -> None:
     message = diagnose(view(lifecycle="unconfigured", model="none"), Statistics().summary(), Settings(), 1_500_000_000)
     assert (message.header.stamp.sec, message.header.stamp.nanosec) == (1, 500_000_000)
-    assert [status.level for status in message.status] == [OK, OK, OK, OK]
+    assert [status.level for status in message.status] == [OK, OK, OK, OK, OK]
 
 
 def test_statistics_count_every_frame_once() -> None:
@@ -131,7 +131,7 @@ def test_statistics_count_every_frame_once() -> None:
     statistics.accepted(estimated(np.eye(4)))
     statistics.rejected(Reason.DEGENERATE, "a line")
     found = statistics.summary()
-    assert found.counts == {"in": 3, "dropped": 1, "repeated": 0, "accepted": 1}
+    assert found.counts == {"in": 3, "dropped": 1, "repeated": 0, "accepted": 1, "withheld": 0}
     assert found.rejected == {Reason.DEGENERATE: 1}
     assert found.recent_rejected == 0.5
     assert found.last_rejection == "degenerate: a line"

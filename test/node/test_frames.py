@@ -89,7 +89,7 @@ def test_a_fault_of_the_localizer_is_named_and_the_next_frame_localizes(number: 
 def test_a_planted_fault_of_the_node_is_named_and_the_next_frame_localizes(
     monkeypatch: pytest.MonkeyPatch, target: str, reason: Reason
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("planted")
 
     with truth_robot() as robot:

@@ -155,7 +155,8 @@ def test_a_slow_model_does_not_hold_transitions_and_takes_the_newest_image(monke
 
 def test_the_node_process_is_configured_and_localizes_with_a_real_bundle(tmp_path: Path, ros_domain_id: int) -> None:
     write_truth_bundle(tmp_path / "bundle", POSES)
-    parameters = {"bundle": str(tmp_path / "bundle"), "tf_mode": "off", "threads": 1, "diagnostics_rate_hz": 20.0}
+    parameters = {"bundle": str(tmp_path / "bundle"), "tf_mode": "off", "trust": "single", "threads": 1}
+    parameters["diagnostics_rate_hz"] = 20.0
     with spinning_node("driver") as node, NodeProcess(parameters, log=tmp_path / "log") as process:
         client, recorder = LifecycleClient(node, alive=process.check), Recorder(node)
         assert client.state() == "unconfigured"

@@ -37,6 +37,7 @@ SPACING_NS = 100_000_000
 PARAMETERS = {
     "threads": 1,
     "tf_mode": "off",
+    "trust": "single",
     "diagnostics_rate_hz": 10.0,
     # The queue of a best-effort subscriber is not what is tested here.
     "image_reliability": "reliable",

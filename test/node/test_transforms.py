@@ -16,8 +16,8 @@ from tf2_msgs.msg import TFMessage
 from tf_messages import stamped
 
 from reloc_ros.geometry import covariance, se3
+from reloc_ros.localization.fusion import Belief
 from reloc_ros.node.conversions import pose_to_matrix, stamp_to_ns, transform_to_matrix
-from reloc_ros.node.transforms import map_to_odom
 from reloc_ros.types import Array, Reason
 
 pytestmark = pytest.mark.usefixtures("ros_domain_id")
@@ -56,8 +56,8 @@ def test_map_to_odom_by_hand() -> None:
     # The robot is at (10, 20) in the map, facing +y; in odometry it is at (3, 1), facing +y as well: a shift of (7, 19).
     T_map_base = np.array([[0.0, -1, 0, 10], [1, 0, 0, 20], [0, 0, 1, 0], [0, 0, 0, 1]])
     expected = np.array([[1.0, 0, 0, 7], [0, 1, 0, 19], [0, 0, 1, 0], [0, 0, 0, 1]])
-    found = map_to_odom(T_map_base @ T_BASE_CAMERA, se3.inverse(T_BASE_CAMERA), T_ODOM_BASE)
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    fix = Belief(T_map_body=T_map_base, covariance=np.eye(6), T_odom_body=T_ODOM_BASE, stamp_ns=0)
+    np.testing.assert_allclose(fix.T_map_odom, expected, atol=1e-12)
 
 
 def test_map_to_odom_uses_the_odometry_at_the_image_stamp() -> None:
@@ -170,7 +170,7 @@ def test_a_backward_jump_of_the_clock_forgets_the_fix_and_the_odometry() -> None
         robot.spin_until(lambda: len(robot.poses) == 1 and len(sent(robot, "map")) >= 1)
         tick(0.5)
         transforms = robot.node._relocalizer._transforms
-        assert transforms._fix is None
+        assert robot.node._relocalizer.navigation.broadcast._believed is None
         assert not transforms._buffer.can_transform("odom", "base_link", Time(nanoseconds=START_NS))
         send_tree(robot, 0.0, 0.5)
         robot.send_image(6, START_NS + SECOND_NS // 2)

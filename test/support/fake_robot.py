@@ -31,8 +31,8 @@ from reloc_ros.localization.localizer import Localizer
 from reloc_ros.localization.solve import Failure, Solution, Solver
 from reloc_ros.node.conversions import ns_to_stamp, stamp_to_ns
 from reloc_ros.node.model import Load, Model
-from reloc_ros.node.parameters import Settings
 from reloc_ros.node.relocalizer_node import RelocalizerNode
+from reloc_ros.node.settings import Settings
 from reloc_ros.types import Array, Outputs, Reason
 
 SECOND_NS = 1_000_000_000
@@ -41,6 +41,9 @@ START_NS = 1_700_000_000 * SECOND_NS
 QUAT_XYZW = np.array([1.0, 2.0, 4.0, 10.0]) / 11.0
 COVARIANCE = np.diag([0.01, 0.02, 0.03, 0.004, 0.005, 0.006]) + 0.001 * (np.ones((6, 6)) - np.eye(6))
 POSES = [se3.from_quat_xyzw_translation(QUAT_XYZW, np.array([0.1 * k, -0.2, 0.3])) for k in range(20)]
+
+# Each image by itself, as most tests have it, and nothing from an earlier test.
+QUICK = {"diagnostics_rate_hz": 20.0, "trust": "single", "initialize_at_saved_pose": False, "save_pose_rate": 0.0}
 
 # Frames that go wrong, by stage.
 INFERENCE_FAULT, SOLVE_FAULT, GATE_FAULT, DEGENERATE, OUTSIDE, NOT_A_NUMBER = range(200, 206)
@@ -198,7 +201,7 @@ def fake_robot(
     solve.SOLVERS["truth"] = create_truth_solver
     context = rclpy.Context()
     rclpy.init(args=[], context=context)
-    robot = FakeRobot(context, {"diagnostics_rate_hz": 20.0, **(parameters or {})}, model, namespace)
+    robot = FakeRobot(context, {**QUICK, **(parameters or {})}, model, namespace)
     try:
         yield robot
     finally:
