@@ -10,13 +10,13 @@ PACKAGE = "reloc_ros"
 
 
 def data_files() -> list[tuple[str, list[str]]]:
-    """Return (target folder, files) pairs; the sub-folders of launch/, config/ and models/ are kept."""
+    """Return (target folder, files) pairs; the sub-folders of launch/, config/, models/ and rviz/ are kept."""
     share = Path("share") / PACKAGE
     targets = {
         "share/ament_index/resource_index/packages": [f"resource/{PACKAGE}"],
         str(share): ["package.xml", "LICENSE"],
     }
-    for top in ("launch", "config", "models"):
+    for top in ("launch", "config", "models", "rviz"):
         for path in sorted(Path(top).rglob("*")):
             if path.is_file() and path.suffix != ".pyc":
                 targets.setdefault(str(share / path.parent), []).append(str(path))

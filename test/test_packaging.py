@@ -18,7 +18,7 @@ import reloc_ros
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "reloc_ros"
-DATA_FOLDERS = ("launch", "config", "models")
+DATA_FOLDERS = ("launch", "config", "models", "rviz")
 
 # How what the code imports is called in package.xml (rosdep) and on PyPI; None: not asked of that side.
 THIRD_PARTY = {
@@ -132,6 +132,10 @@ def test_files_in_sub_folders_are_where_the_program_looks(install_root: Path):
     share = install_root / "share" / "reloc_ros"
     for name in (
         "launch/reloc.launch.py",
+        "launch/nav2_localization.launch.py",
+        "launch/amcl_initializer.launch.py",
+        "config/nav2_localization.yaml",
+        "rviz/reloc.rviz",
         "config/reloc.yaml",
         "config/train/implicit_geometry.yaml",
         "models/README.md",

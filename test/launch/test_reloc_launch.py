@@ -14,7 +14,8 @@ from launch.launch_description_sources import get_launch_description_from_python
 from launch_ros.actions import LifecycleNode
 
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "reloc.launch.py"
-ARGUMENTS = {"params_file", "bundle", "tf_mode", "use_sim_time", "image", "camera_info", "namespace", "log_level"}
+OWN = {"params_file", "bundle", "role", "tf_mode", "image", "camera_info"}
+ARGUMENTS = OWN | {"use_sim_time", "namespace", "log_level"}
 
 
 def entities(**arguments: str) -> list[Any]:
