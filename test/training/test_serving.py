@@ -1,0 +1,75 @@
+"""What the manifest says of a scene: fitted on all solved images, gates cut after the calibration."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reloc_ros.bundle.manifest import SceneSpec
+from reloc_ros.bundle.strict import read_dataclass
+from reloc_ros.geometry import rotation, se3
+from reloc_ros.localization.solve.solution import Failure, Solution
+from reloc_ros.training.serving import SceneFit, fit_scene
+from reloc_ros.types import Array, Reason
+
+IMAGES = 60
+# What the solver says; the planted errors are five times as far as that in position and twice in rotation.
+COVARIANCE = np.diag([4e-4, 4e-4, 4e-4, 1e-4, 1e-4, 1e-4])
+TIMES_TOO_SURE = np.repeat([5.0, 2.0], 3)
+
+
+def moved(T_map_camera: Array, error: Array) -> Array:
+    R = rotation.exp(error[3:]) @ T_map_camera[:3, :3]
+    return se3.from_rotation_translation(R, T_map_camera[:3, 3] + error[:3])
+
+
+@pytest.fixture(scope="module")
+def fit() -> SceneFit:
+    rng = np.random.default_rng(6)
+    solutions: list[Solution | Failure] = []
+    truth = []
+    for index in range(IMAGES):
+        T = se3.from_rotation_translation(rotation.exp(rng.normal(size=3)), rng.uniform(-2.0, 2.0, 3))
+        solutions.append(Solution(T_map_camera=T, covariance=COVARIANCE, evidence={"inlier_ratio": 0.5}))
+        truth.append(moved(T, TIMES_TOO_SURE * np.sqrt(np.diagonal(COVARIANCE)) * rng.normal(size=6)))
+        if index % 10 == 0:
+            solutions[-1] = Failure(reason=Reason.DEGENERATE, detail="planted")
+    poses = np.stack(truth)
+    scene: Any = SimpleNamespace(
+        name="lab", train=SimpleNamespace(T_map_camera=poses), val=SimpleNamespace(T_map_camera=poses)
+    )
+    return fit_scene(scene, solutions)
+
+
+def total_std(fit: SceneFit) -> tuple[float, float]:
+    """Return the calibrated std of position and rotation, metres and radians: constant, so scale and floor are one."""
+    spec = fit.covariance
+    position_m = np.hypot(spec.position_scale * 0.02, spec.position_floor_m)
+    rotation_rad = np.hypot(spec.rotation_scale * 0.01, spec.rotation_floor_rad)
+    return float(position_m), float(rotation_rad)
+
+
+def test_errors_are_taken_in_the_convention_of_covariances(fit: SceneFit) -> None:
+    assert len(fit.solved) == IMAGES - 6
+    assert total_std(fit) == pytest.approx((5 * 0.02, 2 * 0.01), rel=0.15)
+
+
+def test_gates_are_cut_after_the_calibration(fit: SceneFit) -> None:
+    gate = fit.spec()["gate"]
+    assert (gate["max_position_std_m"], gate["max_rotation_std_rad"]) == pytest.approx(total_std(fit))
+
+
+def test_the_entry_is_one_the_manifest_reads(fit: SceneFit) -> None:
+    entry = {**fit.spec("a lab"), "map_frame": "map"}
+    spec = read_dataclass(SceneSpec, entry, "scene")
+    assert spec.covariance == fit.covariance
+    assert spec.description == "a lab"
+
+
+def test_a_scene_without_a_solved_image_lets_no_pose_pass(fit: SceneFit) -> None:
+    nothing = fit_scene(fit.scene, [Failure(reason=Reason.DEGENERATE, detail="planted")] * IMAGES)
+    assert nothing.covariance.position_scale == 1.0
+    assert nothing.spec()["gate"]["max_position_std_m"] < 1e-6
