@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reloc_ros.cli import bench_ablation
+from reloc_ros.cli import bench_ablation, bench_recovery
 
 if TYPE_CHECKING:
     from reloc_ros.node.bench import NodeFigures
@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     summary = "what a part of a method is worth: trainings with and without it"
     ablation = benches.add_parser("ablation", help=summary, description=summary)
     bench_ablation.add_arguments(ablation)
+    summary = "trust: kidnapped robots, how soon they are right again and what wrong poses they publish"
+    recovery = benches.add_parser("recovery", help=summary, description=summary)
+    bench_recovery.add_arguments(recovery)
     for bench in (node, inference):
         bench.add_argument("--threads", type=int, default=0, metavar="N", help="threads of the network; 0 is automatic")
         bench.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
@@ -40,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print the figures."""
     if args.bench == "ablation":
         return bench_ablation.run(args)
+    if args.bench == "recovery":
+        return bench_recovery.run(args)
     if args.bench == "inference":
         from reloc_ros.cli.demo import shipped_bundle
         from reloc_ros.inference import bench
