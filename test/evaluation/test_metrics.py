@@ -103,12 +103,12 @@ def test_a_right_covariance_covers_as_often_as_it_says_and_a_wrong_one_does_not(
 
 
 def test_coverage_of_a_part_asks_that_part_only() -> None:
-    """Two deviations of 0.01 m off along x: the 73.9 % ellipsoid of the position, and no rotation at all."""
-    pose = _moved(np.eye(4), np.array([0.02, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    """2.6 deviations of 0.01 m off along x: the 66 % ellipsoid of the pose, 92 % of the position, none of the rotation."""
+    pose = _moved(np.eye(4), np.array([0.026, 0.0, 0.0, 0.0, 0.0, 0.0]))
     found = calibration([make_result(0, pose, estimated(np.eye(4)))])
-    assert found["nees_mean"] == pytest.approx(4.0)
-    assert found["coverage"] == {"50": 1.0, "90": 1.0, "95": 1.0}
-    assert found["coverage_position"] == {"50": 0.0, "90": 1.0, "95": 1.0}
+    assert found["nees_mean"] == pytest.approx(6.76)
+    assert found["coverage"] == {"50": 0.0, "90": 1.0, "95": 1.0}
+    assert found["coverage_position"] == {"50": 0.0, "90": 0.0, "95": 1.0}
     assert found["coverage_rotation"] == {"50": 1.0, "90": 1.0, "95": 1.0}
 
 
