@@ -147,7 +147,10 @@ class LifecycleClient:
         deadline = monotonic() + timeout_s
 
         def done_unanswered() -> ChangeState.Response | None:
-            reached = self.state(_ANSWER_S) == goal
+            try:
+                reached = self.state(_ANSWER_S) == goal
+            except TimeoutError:
+                return None  # busy with the transition, or not discovered yet: `deadline` decides
             return ChangeState.Response(success=True) if reached else None
 
         return bool(self._ask(self._change, request, deadline, instead_of_answer=done_unanswered).success)
