@@ -12,16 +12,19 @@ pytest.importorskip("diagnostic_msgs", reason="needs ROS messages (a ROS 2 insta
 
 from frame_results import estimated
 
+from reloc_ros.localization.decision import State
 from reloc_ros.node.diagnostics import (
     ERROR,
     OK,
     WARN,
     NodeView,
+    TrustView,
     diagnose,
     frames_status,
     latency_status,
     model_status,
     scene_status,
+    trust_status,
 )
 from reloc_ros.node.settings import Settings
 from reloc_ros.node.statistics import Statistics, Summary
@@ -86,6 +89,22 @@ def test_frames(changes: dict[str, Any], rate: float, age_s: float, level: bytes
     assert values(status)["rejected_outside_map"] == "3"
     assert values(status)["rejected_bad_image"] == "0"
     assert values(status)["frames_rejected"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("trust", "lifecycle", "level", "text"),
+    [
+        (TrustView(state=State.TRACKING, detail="the fix agrees"), "active", OK, "tracking: the fix agrees"),
+        (TrustView(state=State.LOST, detail="no image"), "active", WARN, "lost: no image"),
+        (TrustView(), "inactive", OK, "init"),
+        (TrustView(state=State.TRACKING, handover="given_up", handover_failed=True), "active", ERROR, "(given_up)"),
+    ],
+)
+def test_trust(trust: TrustView, lifecycle: str, level: bytes, text: str) -> None:
+    status = trust_status(view(trust=trust, lifecycle=lifecycle))
+    assert status.level == level
+    assert text in status.message
+    assert values(status)["trust_state"] == trust.state.value
 
 
 @pytest.mark.parametrize(("limit_s", "level"), [(0.031, OK), (0.029, WARN)])
