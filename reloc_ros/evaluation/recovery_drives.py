@@ -217,12 +217,12 @@ def _joined(before: Sequence[Look], after: Sequence[Look], drift: Drift, rng: np
     scale = rng.normal(0.0, drift.scale, 2)
     T_odom_body, stamp_ns = np.eye(4), _START_NS
     samples: list[Sample] = []
-    last, step_ns = before[0], before[1].stamp_ns - before[0].stamp_ns
+    last, step_ns = before[0], 0
     for index, look in enumerate((*before, *after)):
         kidnapped = index == len(before)
-        if not kidnapped:
+        if index > 0 and not kidnapped:
             T_odom_body = T_odom_body @ _measured(se3.inverse(last.T_map_camera) @ look.T_map_camera, scale, drift, rng)
-            step_ns = look.stamp_ns - last.stamp_ns if index else 0
+            step_ns = look.stamp_ns - last.stamp_ns
         # The cut takes as long as the step before it.
         stamp_ns += step_ns
         samples.append(

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reloc_ros.evaluation.recovery_traces import Trace
 from reloc_ros.localization.decision import State
@@ -24,8 +24,9 @@ _BANDS = {
     State.DEGRADED: ("#fddcc0", "degraded: map -> odom only"),
 }
 # Colours that stay apart for colour-blind readers (Okabe and Ito 2008).
-_FIX, _TRUSTED, _GOOD, _FALSE = "#888888", "black", "#009e73", "#d62728"
+_FIX, _TRUSTED, _GOOD, _FALSE, _TIME = "#888888", "black", "#009e73", "#d62728", "#0072b2"
 _LOWEST, _HIGHEST = 0.03, 30.0
+_HEADROOM = 6.0
 
 
 def recovery_figure(report: Mapping[str, Any], traces: Sequence[Trace]) -> Figure:
@@ -35,19 +36,26 @@ def recovery_figure(report: Mapping[str, Any], traces: Sequence[Trace]) -> Figur
         report: as `recovery_report.measure` makes it.
         traces: runs to show, one under the other.
     """
-    figure = Figure(figsize=(12, 2.5 * len(traces) + 4.4), layout="constrained")
+    heights = [2.3] * len(traces) + [0.7, 3.0]
+    figure = Figure(figsize=(13, sum(heights) + 1.2), layout="constrained")
     figure.suptitle(_title(report), fontsize=13, fontweight="bold")
-    rows = figure.add_gridspec(len(traces) + 1, 2, height_ratios=[1.0] * len(traces) + [1.25])
+    rows = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     for index, item in enumerate(traces):
-        axes = figure.add_subplot(rows[index, :])
-        _timeline(axes, item, last=index + 1 == len(traces))
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False)
-    _recoveries(figure.add_subplot(rows[-1, 0]), report)
-    axes = figure.add_subplot(rows[-1, 1])
-    if report["trade_off"]:
-        _trade_off(axes, report)
+        axes = figure.add_subplot(rows[index])
+        _timeline(axes, item)
+        if index + 1 == len(traces):
+            axes.set_xlabel("seconds")
+    legend = figure.add_subplot(rows[-2])
+    legend.set_axis_off()
+    legend.legend(handles=_legend(), loc="center", ncols=3, frameon=False)
+    has_points = bool(report["trade_off"])
+    panels = rows[-1].subgridspec(1, 3 if has_points else 2)
+    _recoveries(figure.add_subplot(panels[0]), report)
+    if has_points:
+        _false_fixes_over_votes(figure.add_subplot(panels[1]), report["trade_off"])
+        _times_over_votes(figure.add_subplot(panels[2]), report["trade_off"])
     else:
-        _guard(axes, report)
+        _guard(figure.add_subplot(panels[1]), report)
     return figure
 
 
@@ -59,7 +67,7 @@ def _title(report: Mapping[str, Any]) -> str:
     )
 
 
-def _timeline(axes: Axes, item: Trace, *, last: bool) -> None:
+def _timeline(axes: Axes, item: Trace) -> None:
     step_s = float(np.median(np.diff(item.times_s)))
     start = 0
     for state, steps in groupby(item.states):
@@ -68,32 +76,32 @@ def _timeline(axes: Axes, item: Trace, *, last: bool) -> None:
         start = end
     axes.axhline(1.0, color=_FALSE, lw=1.2, ls="--")
     axes.plot(item.times_s, item.fix.clip(_LOWEST, _HIGHEST), ".", color=_FIX, ms=4)
-    axes.plot(item.times_s, item.trusted.clip(_LOWEST, _HIGHEST), color=_TRUSTED, lw=1.0)
-    wrong = item.published > 1.0
-    right = np.isfinite(item.published) & ~wrong
+    wrong = item.trusted > 1.0
+    axes.plot(item.times_s, np.where(wrong, np.nan, item.trusted).clip(_LOWEST), color=_TRUSTED, lw=1.0)
+    axes.plot(item.times_s, np.where(wrong, item.trusted, np.nan).clip(_LOWEST, _HIGHEST), color=_FALSE, lw=3.0)
+    false = item.published > 1.0
+    right = np.isfinite(item.published) & ~false
     axes.plot(item.times_s[right], item.published[right].clip(_LOWEST), "o", color=_GOOD, ms=3.2)
-    axes.plot(item.times_s[wrong], item.published[wrong].clip(_LOWEST, _HIGHEST), "X", color=_FALSE, ms=8)
-    if item.kidnap_s is not None:
-        axes.axvline(item.kidnap_s, color="black", lw=1.8)
-        axes.annotate(
-            "kidnapped", (item.kidnap_s, _HIGHEST), xytext=(5, -4), textcoords="offset points", va="top", fontsize=10
-        )
+    axes.plot(item.times_s[false], item.published[false].clip(_LOWEST, _HIGHEST), "X", color=_FALSE, ms=9)
     since_s = item.kidnap_s or 0.0
+    if item.kidnap_s is not None:
+        _mark(axes, item.kidnap_s, "kidnapped", _TRUSTED)
     if item.recovered_s is not None:
-        axes.axvline(since_s + item.recovered_s, color=_GOOD, lw=1.8)
-        axes.annotate(
-            f"right again after {item.recovered_s:.1f} s" if item.kidnap_s is not None else
-            f"right after {item.recovered_s:.1f} s",
-            (since_s + item.recovered_s, _HIGHEST), xytext=(5, -4), textcoords="offset points", va="top",
-            color=_GOOD, fontweight="bold", fontsize=10,
-        )  # fmt: skip
-    axes.set(yscale="log", ylim=(_LOWEST, 1.3 * _HIGHEST), xlim=(item.times_s[0], item.times_s[-1] + step_s))
-    axes.set_ylabel("error of position")
-    axes.set_yticks([0.1, 1.0, 10.0], ["5 cm / 1°", "0.5 m / 10°", "5 m / 100°"])
-    axes.yaxis.set_minor_formatter(FuncFormatter(lambda _value, _position: ""))
+        again = "right" if item.kidnap_s is None else "right again"
+        _mark(axes, since_s + item.recovered_s, f"{again} after {item.recovered_s:.1f} s", _GOOD)
+    axes.set(yscale="log", ylim=(_LOWEST, _HEADROOM * _HIGHEST), xlim=(item.times_s[0], item.times_s[-1] + step_s))
+    axes.set_yticks([0.1, 1.0, 10.0], ["5 cm or 1°", "0.5 m or 10°", "5 m or 100°"])
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("true error")
-    if last:
-        axes.set_xlabel("seconds")
+
+
+def _mark(axes: Axes, time_s: float, text: str, colour: str) -> None:
+    """Draw a moment with its name in the headroom, above all errors."""
+    axes.axvline(time_s, color=colour, lw=1.8)
+    axes.annotate(
+        text, (time_s, _HEADROOM * _HIGHEST), xytext=(5, -4), textcoords="offset points", va="top", color=colour,
+        fontweight="bold", fontsize=10,
+    )  # fmt: skip
 
 
 def _legend() -> list[Line2D | Patch]:
@@ -102,8 +110,11 @@ def _legend() -> list[Line2D | Patch]:
         *bands.values(),
         Line2D([], [], color=_FIX, marker=".", ls="", label="fix of one image, not published"),
         Line2D([], [], color=_TRUSTED, label="map -> odom"),
+        Line2D([], [], color=_FALSE, lw=3.0, label="map -> odom while it is wrong"),
         Line2D([], [], color=_GOOD, marker="o", ls="", ms=5, label="published pose"),
-        Line2D([], [], color=_FALSE, marker="X", ls="--", ms=8, label="published false fix, and its limit"),
+        Line2D(
+            [], [], color=_FALSE, marker="X", ls="--", ms=8, label="published false fix (none is the aim); its limit"
+        ),
     ]
 
 
@@ -117,7 +128,11 @@ def _recoveries(axes: Axes, report: Mapping[str, Any]) -> None:
         if seconds is not None:
             axes.plot([seconds] * 2, [0, level * len(times)], ":", color="black", lw=1.2)
             axes.annotate(
-                f"p{round(100 * level)}: {seconds:.1f} s", (seconds, 0), xytext=(4, 6), textcoords="offset points"
+                f"p{round(100 * level)}: {seconds:.1f} s",
+                (seconds, level * len(times)),
+                xytext=(-6, 2),
+                textcoords="offset points",
+                ha="right",
             )
     axes.set(
         xlabel="seconds from the kidnap to a right map -> odom", ylabel=f"robots, of {count}", ylim=(0, 1.06 * count)
@@ -127,26 +142,32 @@ def _recoveries(axes: Axes, report: Mapping[str, Any]) -> None:
     axes.set_title("How soon they are right again")
 
 
-def _trade_off(axes: Axes, report: Mapping[str, Any]) -> None:
-    points = report["trade_off"]
-    votes = [point["votes_to_accept"] for point in points]
+def _false_fixes_over_votes(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
     false = [point["false_fixes"] for point in points]
-    axes.bar(range(len(votes)), false, width=0.55, color=_FALSE, alpha=0.85)
+    axes.bar(range(len(points)), false, width=0.55, color=_FALSE)
     for place, number in enumerate(false):
         axes.annotate(
-            str(number), (place, number), xytext=(0, 3), textcoords="offset points", ha="center", color=_FALSE
+            str(number), (place, number), xytext=(0, 3), textcoords="offset points", ha="center", fontweight="bold"
         )
-    axes.set_xticks(range(len(votes)), [f"{value:g}" for value in votes])
-    axes.set(xlabel="views that must agree (votes_to_accept)", ylim=(0, 1.35 * max([*false, 1])))
-    axes.set_ylabel("false fixes (bars)", color=_FALSE)
-    twin = axes.twinx()
+    axes.set(ylabel="published false fixes", ylim=(0, 1.15 * max([*false, 1])))
+    axes.set_title("What little evidence costs")
+    _label_votes(axes, points)
+
+
+def _times_over_votes(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
     for name, marker in (("p50", "o-"), ("p90", "s--")):
-        seconds = [np.nan if p["time_to_recover_s"][name] is None else p["time_to_recover_s"][name] for p in points]
-        twin.plot(range(len(votes)), seconds, marker, color="#0072b2", label=f"time to recover, {name}")
-    twin.set_ylim(bottom=0.0)
-    twin.set_ylabel("seconds to recover (lines)", color="#0072b2")
-    twin.legend(loc="upper center", ncols=2, frameon=False, fontsize=9)
-    axes.set_title("What evidence costs")
+        seconds = [point["time_to_recover_s"][name] for point in points]
+        axes.plot(range(len(points)), [np.nan if s is None else s for s in seconds], marker, color=_TIME, label=name)
+    axes.set_ylim(bottom=0.0)
+    axes.set_ylabel("seconds to recover")
+    axes.legend(frameon=False)
+    axes.set_title("What much evidence costs")
+    _label_votes(axes, points)
+
+
+def _label_votes(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
+    axes.set_xticks(range(len(points)), [f"{point['votes_to_accept']:g}" for point in points])
+    axes.set_xlabel("views that must agree (votes_to_accept)")
 
 
 def _guard(axes: Axes, report: Mapping[str, Any]) -> None:
