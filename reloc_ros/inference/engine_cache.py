@@ -1,0 +1,299 @@
+"""TensorRT engines on disk: found only under exactly what they were built from, whole or absent, built once.
+
+An entry is `<digest>.engine` with its side-car `<digest>.json`; the side-car is written last and makes the entry. It
+holds the key in clear and the engine's checksum, so that a truncated, foreign or half-written file is a miss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reloc_ros.bundle.load import Bundle, sha256
+from reloc_ros.errors import BackendError
+from reloc_ros.inference.build_lock import BuildLock, holder_of
+
+_log = logging.getLogger(__name__)
+
+CACHE_SCHEMA = 1
+"""Goes up whenever an older engine must not be found any more."""
+
+DEFAULT_LIMIT_BYTES = 4 << 30
+NOT_BOUND = "any"
+"""Stands for the GPU and CUDA of an engine that was compiled for a kind of card instead of the one in the machine."""
+
+_REJECTED_KEPT = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineKey:
+    """Everything an engine depends on.
+
+    Args:
+        files: sha256 of the bundle's ONNX file and of its external data, by name.
+        flavour: `tensorrt` or `tensorrt_rtx`.
+        tensorrt: its version.
+        cuda: versions of the CUDA runtime and driver.
+        gpu: name of the card.
+        target: compute capability, `sm86`.
+        precision: recipe applied to the graph.
+        shapes: of the input tensors, by name.
+        schema: of this cache.
+    """
+
+    files: Mapping[str, str]
+    flavour: str
+    tensorrt: str
+    cuda: str
+    gpu: str
+    target: str
+    precision: str
+    shapes: Mapping[str, tuple[int, ...]]
+    schema: int = CACHE_SCHEMA
+
+    def __post_init__(self) -> None:
+        empty = [name for name, value in asdict(self).items() if not value]
+        if empty:
+            raise BackendError(f"engine key has no {empty[0]}; an engine is only found under a complete key")
+
+    def plain(self) -> dict[str, Any]:
+        """Return the key as JSON holds it."""
+        shapes = {name: list(shape) for name, shape in sorted(self.shapes.items())}
+        return {**asdict(self), "files": dict(sorted(self.files.items())), "shapes": shapes}
+
+    @property
+    def digest(self) -> str:
+        """The entry's name: 32 hex digits that change with any part of the key."""
+        text = json.dumps(self.plain(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def bundle_part(bundle: Bundle) -> dict[str, Any]:
+    """Return the part of the key that a verified bundle determines."""
+    spec, rays = bundle.manifest.input, bundle.manifest.rays
+    shapes: dict[str, tuple[int, ...]] = {spec.name: spec.shape}
+    if rays is not None:
+        shapes[rays.name] = rays.shape
+    return {"files": dict(bundle.manifest.files), "shapes": shapes}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """What a build cost."""
+
+    seconds: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachedEngine:
+    """One entry: the engine's file and what its side-car says.
+
+    Args:
+        path: of the engine.
+        key: it was built for.
+        build: what that cost.
+        parity: verdict of each check by name (`graph`, `engine`): `passed: ...`, `failed: ...` or `not run: ...`.
+    """
+
+    path: Path
+    key: EngineKey
+    build: Build
+    parity: Mapping[str, str] = field(default_factory=dict)
+
+
+def default_folder() -> Path:
+    """Return where engines live unless told otherwise: below $XDG_CACHE_HOME, else ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reloc_ros" / "engines"
+
+
+class EngineCache:
+    """A folder of engines that several processes may use at once.
+
+    Args:
+        folder: made when the first engine is stored.
+        limit_bytes: size that engines and rejected files may have together; the least recently used go first.
+    """
+
+    def __init__(self, folder: Path | None = None, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+        self.folder = (default_folder() if folder is None else folder).expanduser()
+        self._limit_bytes = limit_bytes
+
+    def get(self, key: EngineKey) -> CachedEngine | None:
+        """Return the engine of a key, or None. A file that is not what its side-car says is moved aside."""
+        if not self._sidecar(key).is_file():
+            return None
+        found = self._read(key)
+        if isinstance(found, str):
+            self.reject(key, found)
+            return None
+        with suppress(OSError):  # on a read-only disk the order of use is not kept
+            os.utime(self._sidecar(key))
+        return found
+
+    def get_or_build(self, key: EngineKey, build: Callable[[Path], Build], wait_s: float = 3600.0) -> CachedEngine:
+        """Return the engine of a key, built first where there is none; processes that ask together build once.
+
+        Args:
+            key: of the engine.
+            build: writes the engine into the file it is given.
+            wait_s: how long another process may take to build the same engine.
+
+        Raises:
+            BackendError: the build failed, the folder cannot be written, or the other process took too long.
+        """
+        found = self.get(key)
+        if found is not None:
+            return found
+        with self._lock(key, wait_s):
+            return self._read_or_none(key) or self._store(key, build)
+
+    def judge(self, key: EngineKey, verdicts: Mapping[str, str], wait_s: float = 60.0) -> CachedEngine:
+        """Write verdicts of parity into the side-car of an engine and return the entry.
+
+        Raises:
+            BackendError: there is no such engine, or the folder cannot be written.
+        """
+        with self._lock(key, wait_s):
+            found = self._read_or_none(key)
+            if found is None:
+                raise BackendError(f"{self._engine(key)} was removed while it was judged; run build-engine again")
+            self._write_sidecar(found, {**found.parity, **verdicts})
+            return CachedEngine(path=found.path, key=key, build=found.build, parity={**found.parity, **verdicts})
+
+    def reject(self, key: EngineKey, why: str) -> None:
+        """Move an entry that cannot be believed out of the way, so that the next build replaces it."""
+        _log.warning("engine %s is not used: %s; it will be built again", self._engine(key), why)
+        try:
+            # Without waiting: who holds the lock is replacing this very entry.
+            with self._lock(key, 0.0):
+                aside = self.folder / "rejected"
+                aside.mkdir(exist_ok=True)
+                self._sidecar(key).unlink(missing_ok=True)
+                if self._engine(key).exists():
+                    self._engine(key).replace(aside / self._engine(key).name)
+                for old in sorted(aside.iterdir(), key=_last_used)[:-_REJECTED_KEPT]:
+                    old.unlink(missing_ok=True)
+        except (BackendError, OSError) as error:
+            _log.warning("it stays where it is: %s", error)
+
+    def _engine(self, key: EngineKey) -> Path:
+        return self.folder / f"{key.digest}.engine"
+
+    def _sidecar(self, key: EngineKey) -> Path:
+        return self.folder / f"{key.digest}.json"
+
+    def _read_or_none(self, key: EngineKey) -> CachedEngine | None:
+        found = self._read(key)
+        return None if isinstance(found, str) else found
+
+    def _read(self, key: EngineKey) -> CachedEngine | str:
+        """Return the entry of a key, or what is wrong with it."""
+        path = self._engine(key)
+        try:
+            content = json.loads(self._sidecar(key).read_text(encoding="utf-8"))
+            if content["key"] != key.plain():
+                return "its side-car names another key"
+            if path.stat().st_size != content["engine"]["bytes"]:
+                return f"it has {path.stat().st_size} bytes, its side-car says {content['engine']['bytes']}"
+            if sha256(path) != content["engine"]["sha256"]:
+                return "its checksum is not that of its side-car"
+            return CachedEngine(path=path, key=key, build=Build(**content["build"]), parity=dict(content["parity"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"it or its side-car cannot be read ({type(error).__name__}: {error})"
+
+    def _store(self, key: EngineKey, build: Callable[[Path], Build]) -> CachedEngine:
+        partial = self._engine(key).with_suffix(".partial")
+        try:
+            partial.unlink(missing_ok=True)
+            cost = build(partial)
+            _flush(partial)
+            # Readers see the old entry, none, or the new one: the side-car goes first and comes last.
+            self._sidecar(key).unlink(missing_ok=True)
+            partial.replace(self._engine(key))
+            entry = CachedEngine(path=self._engine(key), key=key, build=cost)
+            self._write_sidecar(entry, {})
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        with suppress(OSError):  # another process may be tidying up, too
+            self._evict(spared=key)
+        return entry
+
+    def _write_sidecar(self, entry: CachedEngine, parity: Mapping[str, str]) -> None:
+        content = {
+            "key": entry.key.plain(),
+            "engine": {"bytes": entry.path.stat().st_size, "sha256": sha256(entry.path)},
+            "build": asdict(entry.build),
+            "parity": dict(parity),
+        }
+        partial = self._sidecar(entry.key).with_suffix(".json_partial")
+        try:
+            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            _flush(partial)
+            partial.replace(self._sidecar(entry.key))
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise self._unwritable(error) from error
+
+    def _evict(self, spared: EngineKey) -> None:
+        """Remove what killed builds left, then the least recently used until the rest fits."""
+        for partial in self.folder.glob("*partial"):
+            if holder_of(self._lock_path(partial.name.split(".")[0])) is None:
+                partial.unlink(missing_ok=True)
+        sizes = {path: path.stat().st_size for path in self.folder.rglob("*.engine")}
+        excess = sum(sizes.values()) - self._limit_bytes
+        for path in sorted(sizes, key=_last_used):
+            if excess <= 0:
+                return
+            if path == self._engine(spared):
+                continue
+            _log.info("engine %s is removed: the cache exceeds %d bytes", path, self._limit_bytes)
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            excess -= sizes[path]
+        if excess > 0:
+            _log.warning("engine %s alone exceeds the cache's %d bytes", self._engine(spared), self._limit_bytes)
+
+    @contextmanager
+    def _lock(self, key: EngineKey, wait_s: float) -> Iterator[None]:
+        path = self._lock_path(key.digest)
+        with ExitStack() as stack:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(BuildLock(path, wait_s))
+            except OSError as error:
+                raise self._unwritable(error) from error
+            yield
+
+    def _lock_path(self, digest: str) -> Path:
+        return self.folder / "locks" / f"{digest}.lock"
+
+    def _unwritable(self, error: OSError) -> BackendError:
+        return BackendError(
+            f"engine cache {self.folder} cannot be written ({error}); free some space, mend its permissions or choose "
+            "another folder with --cache; until then the back end onnxruntime serves"
+        )
+
+
+def _last_used(path: Path) -> float:
+    sidecar = path.with_suffix(".json")
+    with suppress(OSError):
+        return (sidecar if sidecar.exists() else path).stat().st_mtime
+    return 0.0
+
+
+def _flush(path: Path) -> None:
+    """Have a file on the disk before its name changes, so that a power cut leaves no name of nothing."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
