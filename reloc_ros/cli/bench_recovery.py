@@ -210,6 +210,6 @@ def _print(width: int, report: dict[str, Any]) -> None:
     for name, figures in report["scenarios"].items():
         table.add_row(name, *row(figures))
     for point in report["trade_off"]:
-        table.add_row(f"{point['votes_to_accept']:g} votes", *row(point))
+        table.add_row(f"votes_to_accept {point['votes_to_accept']:g}", *row(point))
     # Wide enough for the table when the output is a file.
-    Console(width=max(width, 120)).print(table)
+    Console(width=max(width, 130)).print(table)

@@ -29,20 +29,21 @@ _LOWEST, _HIGHEST = 0.03, 30.0
 _HEADROOM = 6.0
 
 
-def recovery_figure(report: Mapping[str, Any], traces: Sequence[Trace]) -> Figure:
+def recovery_figure(report: Mapping[str, Any], traces: Mapping[str, Trace]) -> Figure:
     """Return the picture of a report.
 
     Args:
         report: as `recovery_report.measure` makes it.
-        traces: runs to show, one under the other.
+        traces: runs to show, one under the other, by what is special about each.
     """
     heights = [2.3] * len(traces) + [0.7, 3.0]
     figure = Figure(figsize=(13, sum(heights) + 1.2), layout="constrained")
     figure.suptitle(_title(report), fontsize=13, fontweight="bold")
     rows = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    for index, item in enumerate(traces):
+    for index, (name, item) in enumerate(traces.items()):
         axes = figure.add_subplot(rows[index])
         _timeline(axes, item)
+        axes.set_title(name, loc="left", fontsize=10)
         if index + 1 == len(traces):
             axes.set_xlabel("seconds")
     legend = figure.add_subplot(rows[-2])
@@ -134,9 +135,7 @@ def _recoveries(axes: Axes, report: Mapping[str, Any]) -> None:
                 textcoords="offset points",
                 ha="right",
             )
-    axes.set(
-        xlabel="seconds from the kidnap to a right map -> odom", ylabel=f"robots, of {count}", ylim=(0, 1.06 * count)
-    )
+    axes.set(xlabel="seconds to a right map -> odom", ylabel=f"robots, of {count}", ylim=(0, 1.06 * count))
     axes.set_xlim(0.0, 1.08 * max(times, default=1.0))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("How soon they are right again")

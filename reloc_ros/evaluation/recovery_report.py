@@ -20,13 +20,17 @@ from reloc_ros.localization.fusion import OdometryNoise
 from reloc_ros.localization.recovery_settings import RecoverySettings
 
 VOTES = (1.0, 2.0, 4.0, 6.0, 8.0)
-_SHOWN = 3
-
 _DEFINITIONS = (
     f"Recovered: `map -> odom` within {RIGHT_M:g} m and {RIGHT_DEG:g} deg. False fix: a published pose off by more than "
     f"{FALSE_M:g} m or {FALSE_DEG:g} deg; unguarded: what publishing every fix would give. Available: images at which "
     "a right `map -> odom` was trusted. Misled: time for which a wrong one was; after a kidnap that nothing signals "
     "some of it cannot be avoided."
+)
+
+_CUTS = (
+    "Images and fixes are those of the bundle; odometry is simulated from the true poses, and a kidnap is a cut from "
+    "one drive to another that it does not notice. Kidnaps share images, so they are not independent of each other. A "
+    "wrong fix is one that would be a false fix if it were published; NEES is 6 on average where covariances are right."
 )
 
 
@@ -49,10 +53,10 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A report, and runs that show what its figures mean."""
+    """A report, and runs that show what its figures mean, by what is special about each."""
 
     report: dict[str, Any]
-    traces: tuple[Trace, ...]
+    traces: Mapping[str, Trace]
 
 
 def steps_of(source: Source, *, votes: Sequence[float]) -> int:
@@ -135,7 +139,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     sections = [
         f"# Recovery: {report['scenario']}, {report['kidnaps']} runs, seed {report['seed']}",
         f"Fixes: {report['source']}.",
-        *([table(("fixes", "value"), _cells(report["fixes"]))] if report["fixes"] else []),
+        *([_CUTS, table(("fixes", "value"), _cells(report["fixes"]))] if report["fixes"] else []),
         _DEFINITIONS,
         "## Scenarios",
         table(("scenario", *HEADER), scenarios),
@@ -163,15 +167,17 @@ def _signalled(scenario: str) -> bool:
     return scenario.startswith("signalled_")
 
 
-def _telling(traces: Sequence[Trace]) -> tuple[Trace, ...]:
+def _telling(traces: Sequence[Trace]) -> dict[str, Trace]:
     """Return the typical run, and those that went worst: false fixes first, then the slowest."""
 
     def badness(item: Trace) -> tuple[int, float]:
-        return item.false_fixes, float("inf") if item.recovered_s is None else item.recovered_s
+        return item.false_fixes, math.inf if item.recovered_s is None else item.recovered_s
 
     ranked = sorted(traces, key=badness)
-    chosen = {id(item): item for item in (ranked[len(ranked) // 2], ranked[-1], ranked[max(0, len(ranked) - 2)])}
-    return tuple(chosen.values())[:_SHOWN]
+    chosen = {"typical run": ranked[len(ranked) // 2], "worst run": ranked[-1]}
+    if len(ranked) > 3:
+        chosen["second worst run"] = ranked[-2]
+    return chosen
 
 
 def _cells(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -230,4 +230,18 @@ def test_a_report_is_written_for_programs_people_and_eyes(tmp_path):
     page = (tmp_path / "out" / "report.md").read_text()
     assert "| blackout | 1 | 100% |" in page
     assert (tmp_path / "out" / "recovery.png").read_bytes().startswith(b"\x89PNG")
-    assert len(measured.traces) == 1
+    assert list(measured.traces) == ["typical run", "worst run"]
+
+
+def test_the_picture_shows_the_runs_that_went_worst():
+    def draw(_name: str):
+        honest = runs_of(kidnaps=4)
+        return [*honest[:2], *runs_of(kidnaps=1, localize=lambda frame: knowing(frame, shift_m=0.8)), *honest[2:]]
+
+    traces = measure(
+        Source(title="test", draw=draw, scenarios=("kidnap",), details={}), RecoverySettings(), seed=5
+    ).traces
+    assert list(traces) == ["typical run", "worst run", "second worst run"]
+    assert traces["worst run"].false_fixes > 50
+    assert traces["second worst run"].false_fixes == 0
+    assert traces["typical run"].recovered_s <= traces["second worst run"].recovered_s
