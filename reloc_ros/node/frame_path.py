@@ -26,7 +26,7 @@ from reloc_ros.node.navigation import Navigation
 from reloc_ros.node.statistics import SCENE_PROBABILITY, Statistics
 from reloc_ros.node.transforms import Placed, Transforms
 from reloc_ros.node.trust import Judgement
-from reloc_ros.types import Estimate, Frame, Image, Localization, Reason, Rejected
+from reloc_ros.types import Array, Estimate, Frame, Image, Localization, Reason, Rejected
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class FramePath:
         localized = self._run(Reason.INFERENCE_FAILED, self._localize, frame)
         placed = self._run(Reason.NO_TRANSFORM, lambda estimate: self._place(estimate, arrival), localized)
         # Before the lock: odometry may still be on its way, through a callback that wants the lock.
-        T_odom_body = self._transforms.odometry(arrival.stamp_ns, wait=True) if isinstance(placed, Failure) else None
+        T_odom_body = self._odometry(placed, arrival)
         with self._publishing:
             if not self._is_current(arrival):
                 self._statistics.count("dropped")
@@ -134,6 +134,12 @@ class FramePath:
 
     def _judge(self, placed: Placed, arrival: Arrival) -> _Judged:
         return _Judged(placed, self._navigation.on_placed(placed, arrival.received_ns))
+
+    def _odometry(self, placed: Placed | Failure, arrival: Arrival) -> Array | None:
+        """Return T_odom_body at the stamp of an image without a pose; a failed look-up is not waited for twice."""
+        if not isinstance(placed, Failure) or placed.reason is Reason.NO_TRANSFORM or arrival.stamp_ns == 0:
+            return None
+        return self._transforms.odometry(arrival.stamp_ns, wait=True)
 
     def _reject(self, failure: Failure) -> None:
         self._statistics.rejected(failure.reason, failure.detail)

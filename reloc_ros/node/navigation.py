@@ -18,6 +18,7 @@ from reloc_ros.node.broadcast import Broadcast
 from reloc_ros.node.diagnostics import TrustView
 from reloc_ros.node.initializer import Initializer
 from reloc_ros.node.message_time import MessageTime
+from reloc_ros.node.model import Model
 from reloc_ros.node.monitors import Monitors
 from reloc_ros.node.outputs import Outputs
 from reloc_ros.node.priors import Priors
@@ -58,7 +59,7 @@ class Navigation:
         self._trust = trust
         self._requests = requests
         self._judgement = NOTHING_YET
-        self._bundle = ""
+        self._method, self._bundle = "", ""
         self._unsaved: SavedPose | None = None
         self._saved_s = float("-inf")
         self._ticked_ns: int | None = None
@@ -71,11 +72,11 @@ class Navigation:
         if settings().role == "initializer":
             self._initializer = Initializer(node, settings, lambda stamp_ns: transforms.odometry(stamp_ns, wait=False))
 
-    def serve(self, map_frames: tuple[str, ...], bundle: str) -> None:
-        """Say what the model's maps are called, and which model it is."""
-        self._bundle = bundle
-        self._trust.serve(map_frames)
-        self._priors.serve(map_frames, bundle)
+    def serve(self, model: Model) -> None:
+        """Say which model finds the poses, and what its maps are called."""
+        self._method, self._bundle = model.method, model.fingerprint
+        self._trust.serve(model.map_frames)
+        self._priors.serve(model.map_frames, model.fingerprint)
 
     def activate(self) -> None:
         """Begin: navigation may want a pose, and nobody has heard the status."""
@@ -189,7 +190,9 @@ class Navigation:
             T_map_target = T_map_camera
         self._outputs.publish(T_map_target, target_covariance, map_frame=map_frame, stamp_ns=belief.stamp_ns)
         self.broadcast.show_camera(T_map_camera, map_frame, placed.camera_frame, belief.stamp_ns)
-        self._requests.answer(T_map_target, target_covariance, map_frame=map_frame, stamp_ns=belief.stamp_ns)
+        self._requests.answer(
+            T_map_target, target_covariance, map_frame=map_frame, stamp_ns=belief.stamp_ns, method=self._method
+        )
         if self._initializer is not None:
             self._initializer.on_verified(belief, map_frame)
         if settings.trust == "verified":

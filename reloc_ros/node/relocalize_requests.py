@@ -31,35 +31,26 @@ class _Request:
 class RelocalizeRequests:
     """Keeps callers waiting without holding the executor: their coroutines await a future.
 
+    The service lives as long as the node: a coroutine may have to answer after the transition that ended its wait.
     Time-outs are the computer's: also a caller in a paused simulation gets an answer.
 
     Args:
         node: owner of the service.
         settings: returns the current parameters.
-        refusal: returns why nothing can be answered now (not active, model failed), or an empty text.
-        method: returns the method of the bundle, for the answer.
-        on_request: told of each caller.
     """
 
-    def __init__(
-        self,
-        node: LifecycleNode,
-        settings: Callable[[], Settings],
-        *,
-        refusal: Callable[[], str],
-        method: Callable[[], str],
-        on_request: Callable[[], None],
-    ) -> None:
-        self._node = node
+    def __init__(self, node: LifecycleNode, settings: Callable[[], Settings]) -> None:
         self._settings = settings
-        self._refusal = refusal
-        self._method = method
-        self._on_request = on_request
+        self._on_request: Callable[[], None] | None = None
         self._lock = Lock()
         self._requests: list[_Request] = []
         # A group of its own, and re-entrant: the default one runs nothing else while a coroutine waits.
         group = ReentrantCallbackGroup()
-        self._service = node.create_service(Trigger, "~/relocalize", self._serve, callback_group=group)
+        node.create_service(Trigger, "~/relocalize", self._serve, callback_group=group)
+
+    def open(self, on_request: Callable[[], None]) -> None:
+        """Let callers wait from now on, and tell of each."""
+        self._on_request = on_request
 
     def tried(self) -> None:
         """Count an image for everybody who waits."""
@@ -67,7 +58,7 @@ class RelocalizeRequests:
             for request in self._requests:
                 request.attempts += 1
 
-    def answer(self, T_map_target: Array, covariance: Array, *, map_frame: str, stamp_ns: int) -> None:
+    def answer(self, T_map_target: Array, covariance: Array, *, map_frame: str, stamp_ns: int, method: str) -> None:
         """Give everybody who waits a verified pose."""
         quat_xyzw, position_m = se3.to_quat_xyzw_translation(T_map_target)
         words = {
@@ -76,13 +67,14 @@ class RelocalizeRequests:
             "position_m": np.round(position_m, 6).tolist(),
             "quat_xyzw": np.round(quat_xyzw, 9).tolist(),
             "covariance": covariance.ravel().tolist(),
-            "method": self._method(),
+            "method": method,
         }
         for request in self._take():
             _resolve(request, success=True, message=json.dumps({**words, "attempts": request.attempts}))
 
-    def refuse(self, why: str) -> None:
-        """Give everybody who waits up."""
+    def close(self, why: str) -> None:
+        """Give everybody who waits up, and let nobody wait any more."""
+        self._on_request = None
         for request in self._take():
             _resolve(request, success=False, message=f"{why} ({request.attempts} images tried)")
 
@@ -93,20 +85,15 @@ class RelocalizeRequests:
             waited = f"no verified pose within {self._settings().relocalize_timeout_s:g} s"
             _resolve(request, success=False, message=f"{waited} ({request.attempts} images tried): {state}")
 
-    def close(self) -> None:
-        """Answer everybody and remove the service."""
-        self.refuse("the node was cleaned up")
-        self._node.destroy_service(self._service)
-
     async def _serve(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        refusal = self._refusal()
-        if refusal:
-            response.message = refusal
+        on_request = self._on_request
+        if on_request is None:
+            response.message = "the node is not active"
             return response
         request = _Request(Future(), monotonic() + self._settings().relocalize_timeout_s)
         with self._lock:
             self._requests.append(request)
-        self._on_request()
+        on_request()
         response.success, response.message = await request.answer
         return response
 

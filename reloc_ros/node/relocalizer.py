@@ -52,13 +52,20 @@ class Relocalizer:
         settings: returns the current parameters.
         load: loads the model, in the worker's thread.
         statistics: counts frames.
+        requests: who waits for a pose.
 
     Raises:
         ConfigError: parameters contradict each other.
     """
 
     def __init__(
-        self, node: LifecycleNode, settings: Callable[[], Settings], load: Load, statistics: Statistics
+        self,
+        node: LifecycleNode,
+        settings: Callable[[], Settings],
+        *,
+        load: Load,
+        statistics: Statistics,
+        requests: RelocalizeRequests,
     ) -> None:
         trust = create_trust(settings())
         self.model: Model | None = None
@@ -71,13 +78,7 @@ class Relocalizer:
         self._timers: list[Timer] = []
         self._slot: LatestSlot[Arrival] = LatestSlot()
         self._transforms = Transforms(node, settings)
-        self._requests = RelocalizeRequests(
-            node,
-            settings,
-            refusal=lambda: "" if self._active else "the node is not active",
-            method=lambda: "" if self.model is None else self.model.method,
-            on_request=self._on_request,
-        )
+        self._requests = requests
         self.navigation = Navigation(node, settings, trust=trust, transforms=self._transforms, requests=self._requests)
         self._debug_image = DebugImage(node, settings)
         self._scene_hints = SceneHints(statistics)
@@ -117,6 +118,7 @@ class Relocalizer:
         with self._publishing:
             self.navigation.activate()
             self._active = True
+        self._requests.open(self._on_request)
         # Steady: also in a paused simulation, time-outs end and saved poses are written.
         self._timers.append(self._node.create_timer(_TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)))
         if settings.broadcasts == "map_to_odom":
@@ -130,7 +132,7 @@ class Relocalizer:
         for timer in self._timers:
             self._node.destroy_timer(timer)
         self._timers.clear()
-        self._requests.refuse("the node was deactivated")
+        self._requests.close("the node was deactivated")
         self.reset(Cause.RESET, "not active")
 
     def reset(self, cause: Cause, detail: str) -> None:
@@ -147,7 +149,6 @@ class Relocalizer:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._node.destroy_service(self._reinitialize)
-        self._requests.close()
         self._transforms.close()
         with self._publishing:
             self.navigation.close()
@@ -170,7 +171,7 @@ class Relocalizer:
         )
         self._scene_hints.serve(model.localizer)
         with self._publishing:
-            self.navigation.serve(model.map_frames, model.fingerprint)
+            self.navigation.serve(model)
         self.model = model
         _log.info("%s is ready on %s (%s, %s)", model.method, model.backend, model.device, model.precision)
 

@@ -31,6 +31,7 @@ from reloc_ros.node import parameters
 from reloc_ros.node.diagnostics import NodeView, diagnose
 from reloc_ros.node.log_forwarding import RosLogHandler
 from reloc_ros.node.model import OpenModel, open_model
+from reloc_ros.node.relocalize_requests import RelocalizeRequests
 from reloc_ros.node.relocalizer import Relocalizer
 from reloc_ros.node.statistics import Statistics
 
@@ -59,6 +60,7 @@ class RelocalizerNode(LifecycleNode):
         self._log_handler.attach()
         self._parameter_problems = parameters.declare(self)
         self._settings = parameters.current(self)
+        self._requests = RelocalizeRequests(self, lambda: self._settings)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jump_handle = self.get_clock().create_jump_callback(backwards, post_callback=self._on_clock_jump)
@@ -128,7 +130,9 @@ class RelocalizerNode(LifecycleNode):
         load = self._open_model(self._settings)
         self._restart_diagnostics()
         self.statistics = Statistics()
-        self._relocalizer = Relocalizer(self, lambda: self._settings, load, self.statistics)
+        self._relocalizer = Relocalizer(
+            self, lambda: self._settings, load=load, statistics=self.statistics, requests=self._requests
+        )
         worker = self._relocalizer.worker
         if worker.wait_prepared(QUICK_LOAD_S) and worker.error is not None:
             self._close()

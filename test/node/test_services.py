@@ -29,7 +29,7 @@ def relocalize(robot: DrivingRobot) -> Client:
 
 
 def waiting(robot: DrivingRobot) -> int:
-    return len(robot.node._relocalizer._requests._requests)
+    return len(robot.node._requests._requests)
 
 
 def test_relocalize_answers_with_a_verified_pose_and_not_before() -> None:
@@ -72,6 +72,15 @@ def test_relocalize_is_refused_without_waiting_where_nothing_can_come() -> None:
         late = client.call_async(Trigger.Request())
         robot.spin_until(late.done)
         assert (late.result().success, late.result().message) == (False, "the node is not active")
+
+
+def test_a_shutdown_while_somebody_waits_answers_and_goes_on() -> None:
+    with driving_robot() as robot:
+        answer = relocalize(robot).call_async(Trigger.Request())
+        robot.spin_until(lambda: waiting(robot) == 1)
+        robot.node.trigger_shutdown()
+        robot.spin_until(lambda: answer.done() and robot.diagnostics["state"] == "finalized")
+        assert not answer.result().success
 
 
 def test_reinitialize_forgets_and_finds_again() -> None:
