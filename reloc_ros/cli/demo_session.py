@@ -44,7 +44,9 @@ def run_session(bag: Path, bundle: Path, demo: DemoDrive, log: Path, rate: float
     from reloc_ros.node.recorder import Recorder
     from reloc_ros.node.session import spinning_node
 
-    parameters = {"bundle": str(bundle.resolve()), "trust": "single", "diagnostics_rate_hz": 5.0}
+    # Nothing from an earlier demo: the robot begins lost.
+    unaided = {"initialize_at_saved_pose": False, "save_pose_rate": 0.0}
+    parameters = {"bundle": str(bundle.resolve()), "diagnostics_rate_hz": 5.0, **unaided}
     try:
         with (
             spinning_node("reloc_demo", domain_id=domain_id) as node,
@@ -111,14 +113,14 @@ def _watch(
 def _now(recorder: Recorder, demo: DemoDrive, *, answered: bool) -> str:
     """Return one line on the present state."""
     values = recorder.latest_diagnostics
-    counts = f"{recorder.pose_count} poses, {values.get('frames_rejected', '0')} rejected"
+    counts = f"{recorder.pose_count} poses, {values.get('frames_withheld', '0')} withheld"
     if not answered:
-        return f"[yellow]not localized[/] ({values.get('last_rejection', '')[:40]}) | {counts}"
+        return f"[yellow]{values.get('trust_state', '')}[/] ({values.get('trust_detail', '')[:40]}) | {counts}"
     recording = recorder.recording()
     index = int(np.searchsorted(demo.stamps_ns, recording.stamps_ns[-1]))
     estimated, true = recording.T_map_camera[-1], demo.T_map_camera[min(index, len(demo.steps) - 1)]
     metres, degrees = translation_error_m(estimated, true), rotation_error_deg(estimated, true)
-    return f"[green]localized[/], off by {100 * metres:5.1f} cm {degrees:4.1f} deg | {counts}"
+    return f"[green]tracking[/], off by {100 * metres:5.1f} cm {degrees:4.1f} deg | {counts}"
 
 
 def _settled(recording: Recording, told: int) -> bool:
@@ -127,7 +129,9 @@ def _settled(recording: Recording, told: int) -> bool:
     if len(recording.diagnostics) < told + 2:
         return False
     values = recording.diagnostics[-1]
-    done = sum(int(values.get(f"frames_{what}", 0)) for what in ("accepted", "rejected", "dropped", "repeated"))
+    done = sum(
+        int(values.get(f"frames_{what}", 0)) for what in ("accepted", "withheld", "rejected", "dropped", "repeated")
+    )
     return done >= int(values.get("frames_in", 0))
 
 

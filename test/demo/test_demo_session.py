@@ -1,7 +1,7 @@
 """The demo's second half, for real: player, node and recorder in three processes, joined by DDS.
 
 The images carry their frame number as grey value and the network knows the pose of each, so the right result is known;
-one pose of the network is wrong on purpose, and it has none for black images.
+some poses of the network are wrong on purpose, and it has none for black images.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from reloc_ros.synthetic.trajectories import OdometryNoise, odometry
 from reloc_ros.synthetic.worlds import World
 
 ROBOT = Robot()
-WRONG_FRAME = 17
-RATE = 3.0
+# While the robot is tracking, and as long as a passer-by stands before the camera.
+WRONG_FRAMES = slice(70, 74)
+SECONDS, RATE = 24.0, 4.0
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,9 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def demo(world: World) -> DemoDrive:
-    """A drive of 11 s."""
+    """A drive as long as grey values allow."""
     space = free_space(world.mesh, ROBOT.radius_m, ROBOT.height_m)
-    return plan_demo_drive(space, ROBOT, world, 11.0, np.random.default_rng(1))
+    return plan_demo_drive(space, ROBOT, world, SECONDS, np.random.default_rng(1))
 
 
 @pytest.fixture(scope="module")
@@ -64,38 +65,40 @@ def bag(demo: DemoDrive, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def verdict(bag: Path, demo: DemoDrive, tmp_path_factory: pytest.TempPathFactory) -> Verdict:
     """What the session makes of it."""
     poses = demo.T_map_camera.copy()
-    poses[WRONG_FRAME, 1, 3] += 0.8
+    poses[WRONG_FRAMES, 1, 3] += 0.8
     folder = tmp_path_factory.mktemp("session")
     write_truth_bundle(folder / "bundle", [np.full((4, 4), np.nan), *poses])
     recording = run_session(bag, folder / "bundle", demo, folder / "node.log", RATE, Console(file=StringIO()))
     return judge(demo, recording)
 
 
-def test_every_lit_image_is_localized_and_no_dark_one(verdict: Verdict, demo: DemoDrive) -> None:
-    assert verdict.sent == verdict.received == len(demo.steps)
-    assert verdict.dropped == 0
-    assert verdict.availability == 1.0
+def test_every_lit_image_is_accounted_for_and_no_dark_one_answered(verdict: Verdict, demo: DemoDrive) -> None:
+    # A busy computer loses some images.
+    assert verdict.sent == len(demo.steps) >= verdict.received > 0.9 * verdict.sent
+    unanswered = verdict.withheld + verdict.dropped + sum(verdict.rejected_by_reason.values())
+    assert verdict.poses + unanswered == verdict.received
+    assert 0.4 < verdict.availability < 0.9
     assert verdict.black_frames == demo.black.sum() > 0
     assert verdict.black_answered == 0
-    assert sum(verdict.rejected_by_reason.values()) == verdict.black_frames
+    assert 0 < sum(verdict.rejected_by_reason.values()) <= verdict.black_frames
 
 
-def test_errors_are_those_of_the_network(verdict: Verdict) -> None:
-    assert verdict.median_m < 1e-3
-    assert verdict.p90_deg < 0.1
-    assert verdict.wrong == 1
-    assert int(np.argmax(np.where(np.isfinite(verdict.translation_m), verdict.translation_m, 0))) == WRONG_FRAME
-    assert verdict.translation_m[WRONG_FRAME] == pytest.approx(0.8, abs=0.01)
-    assert verdict.recovery_s == 0.0
+def test_the_robot_finds_itself_twice_and_nothing_wrong_is_published(verdict: Verdict) -> None:
+    assert verdict.false_fixes == 0
+    assert verdict.median_m < 0.02
+    assert verdict.p90_deg < 1.0
+    assert np.isinf(verdict.translation_m[WRONG_FRAMES]).all()
+    assert np.isfinite(verdict.translation_m[WRONG_FRAMES.start - 1])
+    assert 1.0 < verdict.start_s < verdict.recovery_s < 9.0
     assert 0 < verdict.latency_p50_ms <= verdict.latency_p99_ms < 5000
 
 
 def test_table_picture_and_figures_are_written(verdict: Verdict, demo: DemoDrive, world: World, tmp_path: Path) -> None:
     output = StringIO()
     Console(file=output, width=120).print(result_table(verdict))
-    assert "recall 25 cm / 5 deg" in output.getvalue()
+    assert "time to recover" in output.getvalue()
     write_json(verdict, tmp_path / "demo.json")
-    assert '"wrong": 1' in (tmp_path / "demo.json").read_text(encoding="utf-8")
+    assert '"false_fixes": 0' in (tmp_path / "demo.json").read_text(encoding="utf-8")
     write_figure(demo, verdict, Renderer(world.mesh, world.outdoors), world, tmp_path / "demo.png")
     assert (tmp_path / "demo.png").stat().st_size > 20_000
 
