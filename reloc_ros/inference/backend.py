@@ -50,6 +50,12 @@ def _onnxruntime_cuda(bundle: Bundle, threads: int) -> Backend:
     return OnnxRuntimeBackend(bundle, device="cuda", threads=threads)
 
 
+def _tensorrt(bundle: Bundle, threads: int) -> Backend:  # noqa: ARG001 - threads are the CPU's
+    from reloc_ros.inference.tensorrt_backend import TensorRTBackend
+
+    return TensorRTBackend(bundle)
+
+
 def _torch(bundle: Bundle, threads: int) -> Backend:
     # Imported late: torch is needed to train and to compare, never to run.
     from reloc_ros.inference.torch_backend import TorchBackend
@@ -60,6 +66,7 @@ def _torch(bundle: Bundle, threads: int) -> Backend:
 BACKENDS: dict[str, Callable[[Bundle, int], Backend]] = {
     "onnxruntime": _onnxruntime,
     "onnxruntime_cuda": _onnxruntime_cuda,
+    "tensorrt": _tensorrt,
     "torch": _torch,
 }
 DEFAULT_BACKEND = "onnxruntime"

@@ -1,0 +1,80 @@
+"""Whichever TensorRT is installed, and under which keys its engines of a bundle are found."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from reloc_ros.bundle.load import Bundle
+from reloc_ros.errors import BackendError
+from reloc_ros.inference.cuda import Gpu
+from reloc_ros.inference.engine_cache import NOT_BOUND, EngineKey, bundle_part
+
+RTX = "tensorrt_rtx"
+_MODULES = {"tensorrt": "tensorrt", "tensorrt_rtx": RTX, "tensorrt_rtx_bindings": RTX}
+
+PRECISIONS = ("fp16", "bf16", "mixed", "fp32")
+"""Recipes of `export.precision`, the fastest first: the order in which engines are looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """An installed TensorRT.
+
+    Args:
+        module: its Python module.
+        flavour: `tensorrt` or `tensorrt_rtx`.
+        version: of it.
+    """
+
+    module: Any
+    flavour: str
+    version: str
+
+
+def find_library(flavour: str | None = None) -> Library:
+    """Return the TensorRT of this machine; where both flavours are, `tensorrt` unless the other is asked for.
+
+    Raises:
+        BackendError: none is installed.
+    """
+    reasons = []
+    for name, kind in _MODULES.items():
+        if flavour not in (None, kind):
+            continue
+        try:
+            module = importlib.import_module(name)
+        except (ImportError, OSError) as error:  # OSError: libraries that do not load
+            reasons.append(f"{name}: {error}")
+            continue
+        return Library(module=module, flavour=kind, version=str(module.__version__))
+    raise BackendError(
+        f"TensorRT is not installed ({'; '.join(reasons)}); on a PC with an RTX card pip install 'reloc_ros[trt]', on a "
+        "Jetson use JetPack's python3-libnvinfer, or choose the back end onnxruntime"
+    )
+
+
+def key_here(bundle: Bundle, library: Library, gpu: Gpu, precision: str) -> EngineKey:
+    """Return the key of an engine built for the card in this machine."""
+    return EngineKey(
+        **bundle_part(bundle), flavour=library.flavour, tensorrt=library.version, cuda=gpu.cuda, gpu=gpu.name,
+        target=gpu.capability, precision=precision,
+    )  # fmt: skip
+
+
+def key_for_target(bundle: Bundle, library: Library, target: str, precision: str) -> EngineKey:
+    """Return the key of an engine compiled for any card of a compute capability."""
+    return EngineKey(
+        **bundle_part(bundle), flavour=library.flavour, tensorrt=library.version, cuda=NOT_BOUND, gpu=NOT_BOUND,
+        target=target, precision=precision,
+    )  # fmt: skip
+
+
+def keys_to_try(bundle: Bundle, library: Library, gpu: Gpu) -> Iterator[EngineKey]:
+    """Yield the keys of all engines that this machine could run, the best first."""
+    for precision in PRECISIONS:
+        yield key_here(bundle, library, gpu, precision)
+        if library.flavour == RTX:
+            yield key_for_target(bundle, library, gpu.capability, precision)
