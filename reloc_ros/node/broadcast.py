@@ -37,6 +37,7 @@ class Broadcast:
     """
 
     def __init__(self, node: LifecycleNode, settings: Callable[[], Settings], time: MessageTime) -> None:
+        self._node = node
         self._settings = settings
         self._time = time
         self._mode = settings().broadcasts
@@ -71,6 +72,13 @@ class Broadcast:
         self.stop()
         with self._lock:
             self._last_sent_ns = 0
+
+    def close(self) -> None:
+        """Destroy the publisher."""
+        # The broadcaster of tf2_ros has no destructor of its own.
+        if self._broadcaster is not None:
+            self._node.destroy_publisher(self._broadcaster.pub_tf)
+            self._broadcaster = None
 
     def rebroadcast(self) -> None:
         """Broadcast map to odom, dated ahead by `transform_tolerance`; nothing while nothing is believed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose, PoseStamped, PoseWithCovarianceStamped, Transform, TransformStamped
@@ -10,11 +12,16 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.camera_info import CameraInfoFields
 from reloc_ros.cameras.image_encoding import decode_compressed, decode_raw
+from reloc_ros.errors import ConfigError
 from reloc_ros.geometry import se3
 from reloc_ros.types import Array
 from reloc_ros.types import Image as RgbImage
 
 NS_PER_S = 1_000_000_000
+
+_UNIT_SLACK = 1e-2
+_FARTHEST_M = 1e6
+_ROUNDING = 1e-9
 
 
 def stamp_to_ns(stamp: Time) -> int:
@@ -59,6 +66,26 @@ def pose_to_matrix(pose: Pose) -> Array:
     """Return T_parent_child (4, 4) of a pose message."""
     p, q = pose.position, pose.orientation
     return se3.from_quat_xyzw_translation(np.array([q.x, q.y, q.z, q.w]), np.array([p.x, p.y, p.z]))
+
+
+def usable_pose(message: PoseWithCovarianceStamped) -> tuple[Array, Array]:
+    """Return T_parent_child (4, 4) and covariance (6, 6) of a message that anybody may have sent.
+
+    Raises:
+        ConfigError: its numbers are no pose.
+    """
+    p, q = message.pose.pose.position, message.pose.pose.orientation
+    length = math.hypot(q.x, q.y, q.z, q.w)
+    if not abs(length - 1.0) < _UNIT_SLACK:
+        raise ConfigError(f"its quaternion has length {length:.3g}, expected 1; send a unit quaternion")
+    farthest_m = float(np.max(np.abs([p.x, p.y, p.z])))
+    if not farthest_m < _FARTHEST_M:
+        raise ConfigError(f"its position reaches {farthest_m:.3g} m, expected less than {_FARTHEST_M:g}; correct it")
+    covariance = np.asarray(message.pose.covariance, dtype=np.float64).reshape(6, 6)
+    covariance = 0.5 * (covariance + covariance.T)
+    if not np.all(np.abs(covariance) < _FARTHEST_M) or np.linalg.eigvalsh(covariance)[0] < -_ROUNDING:
+        raise ConfigError("its covariance is not finite and positive; send variances, row-major 6 x 6")
+    return pose_to_matrix(message.pose.pose), covariance
 
 
 def matrix_to_pose(T_parent_child: Array) -> Pose:

@@ -9,9 +9,10 @@ from typing import Any
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.lifecycle import LifecycleNode
 
+from reloc_ros.errors import ConfigError
 from reloc_ros.localization.fusion import Belief
 from reloc_ros.localization.tracking_loss import Handover, HandoverSettings, InitialPoseHandover
-from reloc_ros.node.conversions import pose_to_matrix, pose_with_covariance, stamp_to_ns
+from reloc_ros.node.conversions import pose_with_covariance, stamp_to_ns, usable_pose
 from reloc_ros.node.settings import Settings
 from reloc_ros.types import Array
 
@@ -48,6 +49,11 @@ class Initializer:
         return f"{self._handover.state.value}, attempt {self._handover.attempts}"
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether navigation is known to need a pose, or is being given one."""
+        return bool(self._wanted) or self._handover.state in (Handover.WAITING, Handover.RETRY)
+
+    @property
     def has_given_up(self) -> bool:
         """Whether navigation followed none of the poses: a person has to look."""
         return self._handover.state is Handover.GIVEN_UP
@@ -79,8 +85,8 @@ class Initializer:
             T_odom_base = self._odometry(stamp_ns)
             # Odometry may come after the pose: try again at the next step.
             if T_odom_base is not None:
-                self._handover.answered(pose_to_matrix(heard.pose.pose), T_odom_base, stamp_ns)
                 self._heard = None
+                self._compare(heard, T_odom_base, stamp_ns)
         state = self._handover.step(now_ns)
         if state is Handover.TAKEN and before is not state:
             _log.info("navigation took the initial pose")
@@ -96,6 +102,14 @@ class Initializer:
         """Destroy publisher and subscription."""
         self._node.destroy_subscription(self._subscription)
         self._node.destroy_lifecycle_publisher(self._publisher)
+
+    def _compare(self, heard: PoseWithCovarianceStamped, T_odom_base: Array, stamp_ns: int) -> None:
+        try:
+            T_map_base, _ = usable_pose(heard)
+        except ConfigError as error:
+            _log.warning("amcl_pose is of no use: %s", error)
+            return
+        self._handover.answered(T_map_base, T_odom_base, stamp_ns)
 
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
         self._heard = message

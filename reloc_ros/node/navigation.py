@@ -126,11 +126,12 @@ class Navigation:
         if now_ns is not None and (self._ticked_ns is None or now_ns >= self._ticked_ns):
             self._ticked_ns = now_ns
             self._follow(self._trust.on_time(now_ns))
-            loss = self._monitors.step(now_ns)
-            if loss is not None:
-                self.lose(loss)
             if self._initializer is not None:
                 self._initializer.step(now_ns)
+            loss = self._monitors.step(now_ns)
+            # Navigation that is being helped already says that it is lost: that is no news.
+            if loss is not None and not (self._initializer is not None and self._initializer.is_at_work):
+                self.lose(loss)
         self._priors.step()
         self._requests.step(self.in_words)
         self._outputs.say(self._judgement)
@@ -151,6 +152,7 @@ class Navigation:
         """Save the last pose and remove publishers and subscriptions."""
         self._save(now=True)
         self._monitors.close()
+        self.broadcast.close()
         if self._initializer is not None:
             self._initializer.close()
         self._outputs.close()

@@ -12,10 +12,10 @@ import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.lifecycle import LifecycleNode
 
-from reloc_ros.errors import ConfigError, RelocError
+from reloc_ros.errors import ConfigError
 from reloc_ros.localization.fusion import Belief
 from reloc_ros.node import saved_pose
-from reloc_ros.node.conversions import pose_to_matrix, stamp_to_ns
+from reloc_ros.node.conversions import stamp_to_ns, usable_pose
 from reloc_ros.node.message_time import MessageTime
 from reloc_ros.node.settings import Settings
 from reloc_ros.node.transforms import Transforms
@@ -90,7 +90,7 @@ class Priors:
         """Take `initialpose`: it replaces whatever waits."""
         try:
             self._given = _given(message)
-        except RelocError as error:
+        except ConfigError as error:
             self._say(f"refused: {error}")
             return
         self.step()
@@ -165,22 +165,13 @@ def _given(message: PoseWithCovarianceStamped) -> _Given:
     Raises:
         ConfigError: they are no pose.
     """
-    orientation = message.pose.pose.orientation
-    length = np.linalg.norm([orientation.x, orientation.y, orientation.z, orientation.w])
-    covariance = np.asarray(message.pose.covariance, dtype=np.float64).reshape(6, 6)
-    if not abs(length - 1.0) < 1e-2:
-        raise ConfigError(f"its quaternion has length {length:.3g}, expected 1")
-    if not np.all(np.isfinite(covariance)) or np.linalg.eigvalsh(0.5 * (covariance + covariance.T))[0] < -1e-9:
-        raise ConfigError("its covariance is not finite and positive, expected row-major 6 x 6")
-    T_map_body = pose_to_matrix(message.pose.pose)
-    if not np.all(np.isfinite(T_map_body)):
-        raise ConfigError("its position is not finite")
+    T_map_body, covariance = usable_pose(message)
     missing = np.maximum(_LEAST_STD**2 - np.diag(covariance), 0.0)
     return _Given(
         "initialpose",
         message.header.frame_id.lstrip("/"),
         T_map_body,
-        0.5 * (covariance + covariance.T) + np.diag(missing),
+        covariance + np.diag(missing),
         stamp_to_ns(message.header.stamp),
         anchor=True,
     )

@@ -181,24 +181,28 @@ class Relocalizer:
     def _on_fault(self, _: Arrival, error: Exception) -> None:
         self._statistics.rejected(Reason.OUTPUT_FAILED, f"{type(error).__name__}: {error}")
 
-    def _tick(self) -> None:
+    def _step(self, step: Callable[[], None]) -> None:
+        """Let navigation take a step while the node is active; a fault in it must not end the process."""
         with self._publishing:
-            if self._active:
-                self.navigation.tick()
+            if not self._active:
+                return
+            try:
+                step()
+            except Exception as error:
+                _log.exception("what was believed is forgotten")
+                self.navigation.reset(Cause.RESET, f"a fault: {type(error).__name__}: {error}")
+
+    def _tick(self) -> None:
+        self._step(self.navigation.tick)
 
     def _on_request(self) -> None:
-        with self._publishing:
-            self.navigation.want_pose()
+        self._step(self.navigation.want_pose)
 
     def _on_initialpose(self, message: PoseWithCovarianceStamped) -> None:
-        with self._publishing:
-            if self._active:
-                self.navigation.on_initialpose(message)
+        self._step(lambda: self.navigation.on_initialpose(message))
 
     def _on_reinitialize(self, _: Empty.Request, response: Empty.Response) -> Empty.Response:
-        with self._publishing:
-            if self._active:
-                self.navigation.lose("global localization was asked for")
+        self._step(lambda: self.navigation.lose("global localization was asked for"))
         return response
 
     def _on_image(self, message: Image | CompressedImage) -> None:

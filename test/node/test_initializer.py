@@ -60,7 +60,7 @@ def test_amcl_gets_a_verified_pose_at_the_image_stamp_on_start_up_and_confirms()
         robot.drive(1)
         robot.spin_until(lambda: len(amcl.given) == 1)
         assert stamp_to_ns(amcl.given[0].header.stamp) == robot.stamp_ns
-        np.testing.assert_allclose(amcl.T_map_odom, robot.T_map_odom, atol=0.05)
+        np.testing.assert_allclose(amcl.T_map_odom, robot.T_map_odom, atol=0.15)
         drive_until_taken(robot, amcl)
         assert len(amcl.given) == 1
         assert robot.shown == [], "map to odom is AMCL's"
@@ -80,14 +80,14 @@ def test_amcl_that_loses_itself_is_initialized_again() -> None:
         assert "position std is 3 m, limit 1 m" in robot.statuses[-1]["detail"]
         drive_until_taken(robot, amcl)
         assert len(amcl.given) == before + 1
-        np.testing.assert_allclose(amcl.T_map_odom, robot.T_map_odom, atol=0.05)
+        np.testing.assert_allclose(amcl.T_map_odom, robot.T_map_odom, atol=0.15)
 
 
 def test_a_pose_that_is_not_taken_is_sent_again() -> None:
     with robot_with_amcl(deaf_to=1, handover_wait_s=0.3) as (robot, amcl):
         drive_until_taken(robot, amcl)
         assert len(amcl.given) == 2
-        np.testing.assert_allclose(amcl.T_map_odom, robot.T_map_odom, atol=0.05)
+        np.testing.assert_allclose(amcl.T_map_odom, robot.T_map_odom, atol=0.15)
 
 
 def test_navigation_that_takes_nothing_is_an_error() -> None:

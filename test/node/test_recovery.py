@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy (a ROS 2 installation or the ros_from_pip overlay)")
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from driving_robot import T_BASE_CAMERA, driving_robot
+from rclpy.lifecycle import TransitionCallbackReturn
 from std_msgs.msg import Bool
 
 from reloc_ros.geometry import se3
@@ -120,6 +123,28 @@ def test_a_given_pose_that_cannot_be_used_is_refused_by_name(frame: str, stamp_n
         assert robot.status[0] == "init"
 
 
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"monitor_odometry_age_s": 0.5}, "age of odometry is "),
+        (
+            {"monitor_diagnostics": "drive", "monitor_diagnostics_level": 1},
+            "diagnostics level of drive is 2, limit 1",
+        ),
+    ],
+)
+def test_what_the_stack_says_about_itself_ends_trust(parameters: dict[str, Any], named: str) -> None:
+    with driving_robot(monitor_lost_after_s=0.0, **parameters) as robot:
+        robot.drive_until_tracking()
+        publisher = robot.driver.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        robot.spin_until(lambda: publisher.get_subscription_count() > 1 or "monitor_diagnostics" not in parameters)
+        statuses = [DiagnosticStatus(name="drive: left", level=DiagnosticStatus.ERROR)]
+        statuses.append(DiagnosticStatus(name="other", level=DiagnosticStatus.STALE))
+        publisher.publish(DiagnosticArray(status=statuses))
+        robot.spin_until(lambda: robot.status == ("lost", "loss_signal"))
+        assert named in robot.statuses[-1]["detail"]
+
+
 def test_a_monitor_ends_trust() -> None:
     with driving_robot(monitor_topic="wheels_off", monitor_lost_after_s=0.0) as robot:
         publisher = robot.driver.create_publisher(Bool, "wheels_off", 1)
@@ -154,3 +179,20 @@ def test_time_that_jumps_back_begins_anew() -> None:
         robot.spin_until(lambda: robot.status[0] == "init")
         robot.transforms.clear()
         assert robot.drive_until_tracking() == VOTES
+
+
+def test_rounds_of_transitions_leave_nothing_behind() -> None:
+    with driving_robot() as robot:
+        node = robot.node
+
+        def entities() -> list[int]:
+            kinds = (node.publishers, node.subscriptions, node.services, node.timers, node.clients)
+            return [len(list(kind)) for kind in kinds]
+
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        before = entities()
+        for _ in range(10):
+            for transition in ("configure", "activate", "deactivate", "cleanup"):
+                assert getattr(node, f"trigger_{transition}")() == TransitionCallbackReturn.SUCCESS
+        assert entities() == before
