@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "export": CORE | {"networks", "training"},
     "evaluation": CORE | {"datasets"},
     "node": CORE,
-    "cli": CORE | {"datasets", "synthetic", "networks", "training", "export", "evaluation", "node"},
+    "mapping": CORE | {"datasets", "synthetic", "networks", "training", "export", "evaluation"},
+    "cli": CORE | {"datasets", "synthetic", "networks", "training", "export", "evaluation", "mapping", "node"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -9,13 +9,27 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from reloc_ros import __version__
-from reloc_ros.cli import bench, dataset, demo, describe, evaluate, export, inspect, play, train, trajectory, weights
+from reloc_ros.cli import (
+    bench,
+    dataset,
+    demo,
+    describe,
+    evaluate,
+    export,
+    inspect,
+    play,
+    train,
+    trajectory,
+    weights,
+)
+from reloc_ros.cli import map as map_command
 from reloc_ros.errors import RelocError
 
 # Each module has `add_arguments(parser)` and `run(args) -> int` and imports what is slow inside `run`; the first line
 # of its docstring is its help.
 COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
+    "map": map_command,
     "dataset": dataset,
     "describe": describe,
     "train": train,

@@ -20,11 +20,11 @@ _POSE_TYPES = (POSE, POSE_WITH_COVARIANCE, ODOMETRY, *TRANSFORMS)
 
 @dataclass(frozen=True, kw_only=True)
 class BagTopics:
-    """The chosen topics; `camera_info` is None when a file describes the camera."""
+    """The chosen topics; `camera_info` is None when a file describes the camera, `pose` when one holds the poses."""
 
     image: str
     camera_info: str | None
-    pose: str
+    pose: str | None
 
     @classmethod
     def choose(cls, types: Mapping[str, str], options: Mapping[str, str]) -> BagTopics:
@@ -39,15 +39,9 @@ class BagTopics:
         image = _named(types, options, "image", (RAW_IMAGE, COMPRESSED_IMAGE)) or _only(
             types, "image", [_without_compressed_copies(types)]
         )
-        pose = _named(types, options, "pose", _POSE_TYPES) or _only(
-            types,
-            "pose",
-            [
-                _of(types, POSE, POSE_WITH_COVARIANCE),
-                _of(types, ODOMETRY),
-                [name for name in ("/tf",) if name in types],
-            ],
-        )
+        pose = None if "poses" in options else _pose_topic(types, options)
+        if "poses" in options and "pose" in options:
+            raise DatasetError("options poses (a file) and pose (a topic) exclude each other; give one")
         if "camera" in options:
             if "camera_info" in options:
                 raise DatasetError("options camera (a file) and camera_info (a topic) exclude each other; give one")
@@ -58,6 +52,18 @@ class BagTopics:
             types, "camera_info", [[topic for topic in infos if topic == beside], infos]
         )
         return cls(image=image, camera_info=camera_info, pose=pose)
+
+
+def _pose_topic(types: Mapping[str, str], options: Mapping[str, str]) -> str:
+    return _named(types, options, "pose", _POSE_TYPES) or _only(
+        types,
+        "pose",
+        [
+            _of(types, POSE, POSE_WITH_COVARIANCE),
+            _of(types, ODOMETRY),
+            [name for name in ("/tf",) if name in types],
+        ],
+    )
 
 
 def _named(types: Mapping[str, str], options: Mapping[str, str], role: str, allowed: tuple[str, ...]) -> str | None:

@@ -2,6 +2,7 @@
 
 `rosbag:drive.mcap?image=/camera/image&camera_info=/camera/camera_info&pose=/ground_truth`. All options are optional:
     image, camera_info, pose   topics; see `BagTopics.choose` for what is taken when left out
+    poses                      instead of a pose topic: a TUM file, `stamp_s tx ty tz qx qy qz qw` in the clock of the images
     camera                     instead of a camera_info topic: the path of a camera.json, or `equirectangular`
     pose_frame                 the frame whose pose the pose topic gives, when that is not the camera; an Odometry says
                                so itself. The camera then follows from /tf_static and /tf
@@ -30,11 +31,12 @@ from reloc_ros.datasets.bag_topics import ODOMETRY, POSE, TRANSFORMS, BagTopics
 from reloc_ros.datasets.files import camera_of, read_json
 from reloc_ros.datasets.images import PosedImage, PosedImages, Skipped
 from reloc_ros.datasets.location import Location
+from reloc_ros.datasets.tum import read_stamped_poses
 from reloc_ros.errors import CameraError, DatasetError, DegenerateGeometryError
 from reloc_ros.geometry import se3
 from reloc_ros.types import Array
 
-_OPTIONS = ("image", "camera_info", "pose", "camera", "pose_frame", "map_frame", "max_gap_ms")
+_OPTIONS = ("image", "camera_info", "pose", "poses", "camera", "pose_frame", "map_frame", "max_gap_ms")
 _MAX_GAP_MS = 200.0
 
 PoseAt = Callable[[int, str], "Array | None"]
@@ -72,7 +74,10 @@ def read_rosbag(location: str) -> PosedImages:
             camera_at = _constant_camera(options.options["camera"], entries, source)
         else:
             camera_at = _announced_cameras(reader, topics.camera_info, options.path)
-        pose_at, ground_truth = _poses(reader, topics.pose, types[topics.pose], options)
+        if topics.pose is None:
+            pose_at, ground_truth = _poses_of_file(reader, options)
+        else:
+            pose_at, ground_truth = _poses(reader, topics.pose, types[topics.pose], options)
         images, skipped = _posed(entries, camera_at, pose_at, source)
     return PosedImages(images=images, skipped=skipped, ground_truth=ground_truth, name=options.path.stem, metric=True)
 
@@ -157,9 +162,20 @@ def _poses(reader: AnyReader, topic: str, kind: str, options: Location) -> tuple
     body = options.options.get("pose_frame", body_frames.pop())
     if body_frames:
         raise DatasetError(f"bag {options.path}, topic {topic}: child_frame_id changes to {', '.join(body_frames)}")
-    track = Track.from_samples(samples)
+    return _along(Track.from_samples(samples), body, topic, reader, options)
+
+
+def _poses_of_file(reader: AnyReader, options: Location) -> tuple[PoseAt, str]:
+    path = Path(options.options["poses"]).expanduser()
+    track = Track.from_samples(read_stamped_poses(path))
+    return _along(track, options.options.get("pose_frame", ""), path.name, reader, options)
+
+
+def _along(track: Track, body: str, source: str, reader: AnyReader, options: Location) -> tuple[PoseAt, str]:
+    """Return what `_poses` does for the track T_map_body; an empty body is the camera."""
+    max_gap_ns = options.milliseconds("max_gap_ms", _MAX_GAP_MS)
     if not body:
-        return lambda stamp, _: track.at(stamp, max_gap_ns), f"{topic}, pose of the camera"
+        return lambda stamp, _: track.at(stamp, max_gap_ns), f"{source}, pose of the camera"
     tree = _read_tree(reader, options.path)
 
     def through_body(stamp: int, camera: str) -> Array | None:
@@ -167,7 +183,7 @@ def _poses(reader: AnyReader, topic: str, kind: str, options: Location) -> tuple
         T_body_camera = np.eye(4) if body == camera else tree.lookup(body, camera, stamp, max_gap_ns)
         return None if T_map_body is None or T_body_camera is None else T_map_body @ T_body_camera
 
-    return through_body, f"{topic}, pose of {body}"
+    return through_body, f"{source}, pose of {body}"
 
 
 def _read_tree(reader: AnyReader, path: Path) -> TransformTree:

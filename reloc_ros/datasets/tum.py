@@ -7,6 +7,7 @@ publishes for its three Kinects; the name of the folder says which one.
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def read_tum(location: str) -> PosedImages:
     images: list[PosedImage] = []
     skipped: list[Skipped] = []
     for sequence in sequences:
-        track = Track.from_samples(_poses(sequence / "groundtruth.txt"))
+        track = Track.from_samples(read_stamped_poses(sequence / "groundtruth.txt"))
         camera = _camera(sequence)
         for stamp_ns, words in _rows(sequence / "rgb.txt", _IMAGE_COLUMNS):
             path = existing_file(sequence / words[0], sequence / "rgb.txt")
@@ -97,7 +98,12 @@ def _rows(path: Path, columns: int) -> list[tuple[int, list[str]]]:
     return sorted(rows)
 
 
-def _poses(path: Path) -> list[tuple[int, Array]]:
+def read_stamped_poses(path: Path) -> list[tuple[int, Array]]:
+    """Return (stamp_ns, (4, 4) transform) of each line `stamp_s tx ty tz qx qy qz qw`, in time order.
+
+    Raises:
+        DatasetError: the file is missing or malformed; the message names the line.
+    """
     samples = []
     for stamp_ns, words in _rows(path, _POSE_COLUMNS):
         try:
@@ -105,6 +111,8 @@ def _poses(path: Path) -> list[tuple[int, Array]]:
             samples.append((stamp_ns, se3.from_quat_xyzw_translation(numbers[3:], numbers[:3])))
         except (ValueError, DegenerateGeometryError) as error:
             raise DatasetError(f"{path}, stamp {stamp_ns / 1e9:.6f} s: {error}") from error
+        if not all(map(math.isfinite, numbers)):
+            raise DatasetError(f"{path}, stamp {stamp_ns / 1e9:.6f} s: {numbers} are not finite; remove the line")
     return samples
 
 

@@ -1,0 +1,1 @@
+"""From a recorded drive to a bundle with a verdict, stage by stage."""
