@@ -10,33 +10,13 @@ import pytest
 pytest.importorskip("rclpy", reason="needs rclpy (a ROS 2 installation or the ros_from_pip overlay)")
 
 from driving_robot import driving_robot
-from geometry_msgs.msg import PoseWithCovarianceStamped
-from numpy.random import Generator
+from hostile_poses import hostile
 
 from reloc_ros.errors import ConfigError
 from reloc_ros.localization.fusion import Belief, OdometryNoise
 from reloc_ros.localization.recovery_settings import RecoverySettings
 from reloc_ros.node.conversions import usable_pose
 from reloc_ros.node.trust import VerifiedTrust
-
-STRANGE = np.array([0.0, -0.0, 1.0, -1.0, 1e-320, 1e-9, 17.0, 1e5, 1e300, -1e300, np.inf, -np.inf, np.nan])
-
-
-def hostile(rng: Generator) -> PoseWithCovarianceStamped:
-    """Return a message in which some numbers are replaced by strange ones."""
-    message = PoseWithCovarianceStamped()
-    covariance = np.diag(rng.uniform(0.0, 1.0, 6)).ravel()
-    message.pose.pose.orientation.w = 1.0
-    for place in rng.integers(0, 43, rng.integers(0, 4)):
-        number = float(rng.choice(STRANGE))
-        if place < 36:
-            covariance[place] = number
-        elif place < 39:
-            setattr(message.pose.pose.position, "xyz"[place - 36], number)
-        else:
-            setattr(message.pose.pose.orientation, "xyzw"[place - 39], number)
-    message.pose.covariance = covariance
-    return message
 
 
 @pytest.mark.filterwarnings("error")
