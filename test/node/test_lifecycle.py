@@ -66,6 +66,10 @@ def test_only_an_active_node_uses_images() -> None:
         ({"tf_mode": "map_to_base"}, "choose one of map_to_odom, map_to_camera, off"),
         ({"tf_modes": "off"}, "parameter 'tf_modes' is unknown"),
         ({"bundle": "''"}, "parameter bundle is empty"),
+        ({"role": "initializer"}, "verified poses only; set trust to verified"),
+        ({"tf_mode": "map_to_odom", "odom_frame": "''"}, "parameter odom_frame is empty"),
+        ({"planar": "true"}, "planar is about a robot's base"),
+        ({"trust": "verified", "degraded_after_s": 40.0}, "degraded_after_s is 40.0, expected < lost_after_s"),
     ],
 )
 def test_a_wrong_parameter_keeps_the_node_unconfigured(parameters: dict[str, Any], named: str) -> None:
