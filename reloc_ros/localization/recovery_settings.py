@@ -42,7 +42,7 @@ class RecoverySettings:
             with 1, 2 with 2, none from 3 on; in identical rooms 50 with 2, none from 4 on. The rest is margin; each
             view costs 0.6 s. It is no proof: of 158 further drives through identical rooms one was wrong with 6, as it
             saw nothing but its twin for three seconds. The apartment's bundle (`reloc bench recovery --bundle`, 2400
-            rendered images, 6 % of the fixes wrong): 30 with 1 and 2 with 2 in 50 kidnaps, none with 4 or 6 in 150;
+            rendered images, 6 % of the fixes wrong): 29 with 1 and 1 with 2 in 50 kidnaps, none with 4 or 6 in 150;
             p50 4.3 s with 4, 6.2 s with 6.
         votes_to_switch: views that must agree on another place when nobody told that the robot was moved: more,
             because continuity speaks against it.
