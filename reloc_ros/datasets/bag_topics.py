@@ -82,7 +82,7 @@ def _only(types: Mapping[str, str], role: str, preferences: list[list[str]]) -> 
     if len(candidates) != 1:
         raise DatasetError(
             f"{len(candidates)} topics could be the {role} ({', '.join(candidates) or 'none'}); "
-            f"choose with ?{role}=TOPIC; {_listing(types)}"
+            f"choose with ?{role}=TOPIC (reloc map: --{role.replace('_', '-')} TOPIC); {_listing(types)}"
         )
     return candidates[0]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from scipy.spatial import cKDTree
 
 from reloc_ros.datasets.images import PosedImage
@@ -29,6 +30,8 @@ _ARROWS = 250
 _HEADING_BINS = 36
 _BINS = 6
 _SMALLEST_ERROR_M = 1e-3
+_SHOWN_ERRORS_M = (0.02, 1.0)
+"""At least these, so that a bad model does not look like a good one on a larger scale."""
 
 
 def coverage_figure(
@@ -114,7 +117,12 @@ def off_path_figure(results: Sequence[FrameResult], distances_m: Array) -> Figur
         axes.plot(lost, np.zeros(len(lost)), "x", color=_JUMP, transform=axes.get_xaxis_transform(),
                   clip_on=False, label=f"rejected ({len(lost)})")  # fmt: skip
     axes.set(xlabel="distance from the nearest learned camera position [m]", ylabel="position error [m]")
-    axes.yaxis.set_major_formatter("{x:g}")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, _SHOWN_ERRORS_M[0]), max(high, _SHOWN_ERRORS_M[1]))
+    # 0.05 m reads faster than 5 x 10^-2 m.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3, which="both")
     axes.legend(loc="best", fontsize=8)
     axes.set_title("How errors grow away from the mapping path")

@@ -19,7 +19,11 @@ td.number{text-align:right}.met{color:#00704f}.missed{color:#a51d1d;font-weight:
 img{max-width:100%;border:1px solid #ddd}figcaption{color:#555}figure{margin:1em 0}code{background:#f3f3f3}
 """
 _PICTURES = (
-    ("off_path.png", "Errors against the distance from the mapping path", "A robot that leaves the path sees this."),
+    (
+        "off_path.png",
+        "Errors against the distance from the mapping path",
+        "What a robot sees that leaves the path: each point is a held-out frame. Beyond the right edge nobody knows.",
+    ),
     ("trajectory.png", "Held-out frames from above", "Each estimate joined to where the reference says it was."),
     (
         "errors.png",
@@ -73,9 +77,9 @@ def _verdict(verdict: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     colour = "bad" if not uses else "good" if set(uses) == set(possible) else "some"
     # Reasons stand below in smaller letters: seven of them are no headline.
     headline, _, reasons = verdict["headline"].partition(", because ")
-    lines = [f"Not usable because {reasons}."] if reasons else []
+    lines = [f"Because {reasons}."] if reasons else []
     for use in possible:
-        missed = [f"{c['figure']} is {c['value']}, needs {c['limit']}" for c in verdict["checks"]
+        missed = [f"{c['figure']} is {c['value']}, must be {c['limit']}" for c in verdict["checks"]
                   if c["use"] == use and not c["met"]]  # fmt: skip
         if missed and uses:
             lines.append(f"Not for {use}: {'; '.join(missed)}.")

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from reloc_ros.datasets.images import PosedImages
 from reloc_ros.datasets.posed_images import read_dataset
 from reloc_ros.datasets.splits import Split, split_images
-from reloc_ros.errors import DatasetError
+from reloc_ros.errors import ConfigError, DatasetError
 from reloc_ros.evaluation.plots import save_figure
 from reloc_ros.mapping.coverage import coverage_figure
 from reloc_ros.mapping.extract import extract_frames
@@ -110,6 +110,8 @@ def map_bag(request: MapRequest, tell: Callable[[str], None]) -> dict[str, Any]:
         DatasetError: the bag cannot be used, or too few frames are left.
         ConfigError, TrainingError, ExportError: a later stage cannot be done; run again to go on from there.
     """
+    # What is wrong with the request is said before an hour of work, not after it.
+    _training(request, MIN_FRAMES)
     if request.restart:
         _forget(request.work)
     options = complete_options(request.bag, request.options)
@@ -206,6 +208,8 @@ def _training(request: MapRequest, frames: int) -> TrainConfig:
     from reloc_ros.training.config import read_config
 
     asked = {"initial": request.initial, "labels": request.labels, "split": asdict(SPLIT)}
+    if request.initial is not None and not Path(request.initial).exists():
+        raise ConfigError(f"initial {request.initial} does not exist; give the run folder of an earlier training")
     config = read_config(request.method, request.config, **asked)
     given = request.max_minutes
     if request.config is not None and given is None and config.max_minutes != type(config)().max_minutes:
@@ -256,6 +260,7 @@ def _facts(
         ("method", request.method + (", from positions alone" if request.labels == "position" else "")),
         ("training", f"{config.max_minutes:g} min at most"),
         ("bundle", str(request.out)),
+        ("frames, figures and training run", str(request.work)),
     ]
 
 

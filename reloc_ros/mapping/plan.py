@@ -16,7 +16,7 @@ _PREPARED_BYTES = 3 * 256 * 192
 _FIXED_BYTES = 120e6
 """Checkpoints with the state of the optimizer, the bundle and the report."""
 
-# The 750 frames of RedKitchen reach their best in about 20 minutes; small places need time to form at all.
+# All 750 frames of RedKitchen reach their best in about 20 minutes; small places need time to form at all.
 _MINUTES_AT_LEAST, _MINUTES_AT_MOST, _MINUTES_EACH = 5.0, 60.0, 20 / 750
 
 HELD_OUT = 0.15
@@ -25,7 +25,7 @@ HELD_OUT = 0.15
 
 def training_minutes(frames: int, max_minutes: float | None) -> float:
     """Return how long to train on so many frames, at most as long as allowed."""
-    minutes = min(max(frames * _MINUTES_EACH, _MINUTES_AT_LEAST), _MINUTES_AT_MOST)
+    minutes = round(min(_MINUTES_AT_LEAST + frames * _MINUTES_EACH, _MINUTES_AT_MOST), 1)
     return minutes if max_minutes is None else min(minutes, max_minutes)
 
 

@@ -104,7 +104,7 @@ class Verdict:
     def missed(self, use: str) -> list[str]:
         """Return what a use asks for and does not get."""
         return [
-            f"{check.figure} is {check.value}, needs {check.limit}"
+            f"{check.figure} is {check.value}, must be {check.limit}"
             for check in self.checks
             if check.use == use and not check.met
         ]
@@ -164,13 +164,13 @@ def _checks(use: Use, metres: Array, degrees: Array, false_fixes: int, *, only_p
 
     good = f"{use.within_m:g} m" if only_position else f"{use.within_m:g} m and {use.within_deg:g} deg"
     found = [
-        check("held-out frames", str(frames), f">= {use.min_frames}", met=frames >= use.min_frames),
-        check("availability", _percent(availability), f">= {_percent(use.min_availability)}",
+        check("number of held-out frames", str(frames), f"at least {use.min_frames}", met=frames >= use.min_frames),
+        check("availability", _percent(availability), f"at least {_percent(use.min_availability)}",
               met=availability >= use.min_availability),
-        check(f"recall within {good}", _percent(recall), f">= {_percent(use.min_recall)}",
+        check(f"recall within {good}", _percent(recall), f"at least {_percent(use.min_recall)}",
               met=recall >= use.min_recall),
         check("false-fix rate", _percent(wrong) if poses else "undefined without poses",
-              f"<= {_percent(use.max_false_fixes)}", met=wrong <= use.max_false_fixes),
+              f"at most {_percent(use.max_false_fixes)}", met=wrong <= use.max_false_fixes),
     ]  # fmt: skip
     for part, errors, limit, unit in (
         ("position", metres, use.max_p90_m, "m"),
@@ -179,7 +179,7 @@ def _checks(use: Use, metres: Array, degrees: Array, false_fixes: int, *, only_p
         if limit is not None:
             p90 = quantile(list(errors[has_pose]), 0.9) if poses else math.inf
             text = f"{p90:.2f} {unit}" if poses else "undefined without poses"
-            found.append(check(f"90 % {part} error of poses", text, f"<= {limit:g} {unit}", met=p90 <= limit))
+            found.append(check(f"90 % {part} error of poses", text, f"at most {limit:g} {unit}", met=p90 <= limit))
     return found
 
 

@@ -91,6 +91,23 @@ def test_too_little_to_learn_from(bag: Path, tmp_path: Path, capsys: pytest.Capt
     assert "1 frames are left of 72 with a pose (71 little motion" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--labels", "position"), "labels is 'position' without initial"),
+        (("--initial", "nowhere", "--labels", "position"), "initial nowhere does not exist"),
+        (("--max-speed", "0"), "max_speed_mps is 0.0"),
+        (("--every-m", "-1"), "every_m is -1.0"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_before_any_work(
+    bag: Path, tmp_path: Path, options: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["map", str(bag), "--out", str(tmp_path / "bundle"), *options]) == 2
+    assert complaint in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_bags_that_cannot_be_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torn = tmp_path / "torn.mcap"
     torn.write_bytes(b"\x89MCAP0\r\n and then the disk was full")

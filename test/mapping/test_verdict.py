@@ -49,13 +49,15 @@ def test_coarse_poses_initialize_only() -> None:
 def test_few_frames_are_no_proof() -> None:
     assert verdict_of((39, GOOD)).uses == ("initialization",)
     verdict = verdict_of((19, GOOD))
-    assert verdict.headline() == "not usable, because held-out frames is 19, needs >= 20"
+    assert verdict.headline() == "not usable, because number of held-out frames is 19, must be at least 20"
 
 
 def test_no_pose_at_all() -> None:
     verdict = verdict_of((30, NONE))
     assert not verdict.usable
-    assert verdict.missed(INITIALIZATION.name)[-1] == "false-fix rate is undefined without poses, needs <= 10.0 %"
+    assert (
+        verdict.missed(INITIALIZATION.name)[-1] == "false-fix rate is undefined without poses, must be at most 10.0 %"
+    )
     assert json.loads(json.dumps(verdict.as_dict(), allow_nan=False))["false_fix_rate_below"] == 1.0
 
 
