@@ -51,7 +51,8 @@ setup(
     extras_require={
         "demo": ["embreex", "pillow", "trimesh>=4"],
         "train": ["h5py", "onnx", "onnxscript", "torch>=2.4", "transformers>=5.20"],
-        "trt": [
+        "trt": ["cuda-bindings>=12.6; sys_platform == 'linux'", "onnx"]
+        + [
             f"tensorrt-rtx-cu13-{part}; platform_machine == 'x86_64' and sys_platform == 'linux'"
             for part in ("bindings", "libs")
         ],

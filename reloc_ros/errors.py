@@ -37,6 +37,10 @@ class BackendError(RelocError):
     """An inference back end cannot be created or failed to run."""
 
 
+class EngineBuildError(BackendError):
+    """TensorRT cannot make an engine of a graph; another precision may do."""
+
+
 class TrainingError(RelocError):
     """Training cannot start, resume or continue."""
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from reloc_ros import __version__
 from reloc_ros.cli import (
     bench,
+    build_engine,
     dataset,
     demo,
     describe,
@@ -34,6 +35,7 @@ COMMANDS: dict[str, ModuleType] = {
     "describe": describe,
     "train": train,
     "export": export,
+    "build-engine": build_engine,
     "evaluate": evaluate,
     "bench": bench,
     "trajectory": trajectory,

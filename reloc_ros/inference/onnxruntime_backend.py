@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import onnxruntime
@@ -24,6 +25,7 @@ class OnnxRuntimeBackend:
         bundle: verified bundle.
         device: `cpu` or `cuda`.
         threads: threads within an operator on the CPU; 0 is one for each core.
+        model: graph to run in place of the bundle's, with the same tensors; None is the bundle's own.
 
     Raises:
         BackendError: the device is not available here, or the graph is broken or not what the manifest says.
@@ -31,11 +33,13 @@ class OnnxRuntimeBackend:
 
     precision = "fp32"
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int = 0) -> None:
+    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int = 0, model: Path | None = None) -> None:
         self.device = device
         self.name = _NAMES[device]
         self._outputs = list(bundle.manifest.outputs)
-        self._session: onnxruntime.InferenceSession | None = _create_session(bundle, device, threads)
+        self._session: onnxruntime.InferenceSession | None = _create_session(
+            bundle.model_path if model is None else model, device, threads
+        )
         _check_interface(self._session, bundle.manifest)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Outputs:
@@ -53,7 +57,7 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
-def _create_session(bundle: Bundle, device: str, threads: int) -> onnxruntime.InferenceSession:
+def _create_session(model: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
     provider = _PROVIDERS[device]
     if provider not in onnxruntime.get_available_providers():
         raise BackendError(
@@ -70,10 +74,10 @@ def _create_session(bundle: Bundle, device: str, threads: int) -> onnxruntime.In
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(str(bundle.model_path), sess_options=options, providers=[provider])
+        session = onnxruntime.InferenceSession(str(model), sess_options=options, providers=[provider])
     except Exception as error:  # its own unrelated classes again
         raise BackendError(
-            f"ONNX Runtime cannot load {bundle.model_path}: {error}; export the bundle again with `reloc export`"
+            f"ONNX Runtime cannot load {model}: {error}; export the bundle again with `reloc export`"
         ) from error
     if session.get_providers()[0] != provider:
         # ONNX Runtime falls back to the CPU with a mere log line when CUDA or cuDNN libraries are missing.

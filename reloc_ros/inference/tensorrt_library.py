@@ -13,6 +13,9 @@ from reloc_ros.inference.cuda import Gpu
 from reloc_ros.inference.engine_cache import NOT_BOUND, EngineKey, bundle_part
 
 RTX = "tensorrt_rtx"
+CURRENT = "current"
+"""The target that is the card in this machine."""
+
 _MODULES = {"tensorrt": "tensorrt", "tensorrt_rtx": RTX, "tensorrt_rtx_bindings": RTX}
 
 PRECISIONS = ("fp16", "bf16", "mixed", "fp32")
@@ -54,6 +57,26 @@ def find_library(flavour: str | None = None) -> Library:
         f"TensorRT is not installed ({'; '.join(reasons)}); on a PC with an RTX card pip install 'reloc_ros[trt]', on a "
         "Jetson use JetPack's python3-libnvinfer, or choose the back end onnxruntime"
     )
+
+
+def check_target(library: Library, target: str) -> None:
+    """Refuse a target that a TensorRT cannot compile for.
+
+    Raises:
+        BackendError: the target is neither `current` nor a compute capability that this TensorRT-RTX knows.
+    """
+    if target == CURRENT:
+        return
+    if library.flavour != RTX:
+        raise BackendError(
+            f"target is {target}, TensorRT {library.version} builds for the card in the machine only; build there with "
+            "--target current, or install TensorRT-RTX (pip install 'reloc_ros[trt]')"
+        )
+    names = [name.lower() for name in library.module.ComputeCapability.__members__ if name != "NONE"]
+    if target not in names:
+        raise BackendError(
+            f"target is {target!r}, TensorRT-RTX {library.version} knows {', '.join(names)}; choose one of these"
+        )
 
 
 def key_here(bundle: Bundle, library: Library, gpu: Gpu, precision: str) -> EngineKey:

@@ -1,0 +1,169 @@
+"""Does an engine, or a graph in another precision, lead to the poses of ONNX Runtime in float32?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from reloc_ros.bundle.manifest import Manifest
+from reloc_ros.cameras.camera import Camera
+from reloc_ros.cameras.equirectangular import EquirectangularCamera
+from reloc_ros.cameras.pinhole import PinholeCamera
+from reloc_ros.errors import BackendError, DatasetError
+from reloc_ros.export.parity import MAX_ROTATION_DEG, MAX_TRANSLATION_M
+from reloc_ros.geometry import rotation
+from reloc_ros.inference.backend import Backend
+from reloc_ros.localization.prepare import central_crop, network_inputs
+from reloc_ros.localization.solve import create_solver
+from reloc_ros.localization.solve.solution import Failure, Solution
+from reloc_ros.types import Array, Image
+
+IMAGES = 8
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+# A picture of no place has a loose pose: there a difference counts from this share of the pose's own deviation on.
+# The demo's apartment in fp16 reaches 0.02.
+_SHARE_OF_DEVIATION = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a comparison found.
+
+    Args:
+        passed: whether the poses agree.
+        said: how closely, in words.
+    """
+
+    passed: bool
+    said: str
+
+    def __str__(self) -> str:
+        return f"{'passed' if self.passed else 'failed'}: {self.said}"
+
+
+def judge(reference: Backend, candidate: Backend, manifest: Manifest, images: list[Image]) -> Verdict:
+    """Compare the poses that two back ends lead to.
+
+    Args:
+        reference: what to agree with.
+        candidate: what is judged.
+        manifest: of the bundle that both run.
+        images: (H, W, 3) uint8 each, of the network's size.
+    """
+    camera = assumed_camera(manifest)
+    solver = create_solver(manifest.output_kind, _without_thresholds(manifest.solve))
+    compared, worst_mm, worst_deg, worst_share = 0, 0.0, 0.0, 0.0
+    for index, image in enumerate(images):
+        inputs = network_inputs(manifest, np.ascontiguousarray(image)[np.newaxis], camera)
+        try:
+            first, second = (solver(backend.run(inputs), camera) for backend in (reference, candidate))
+        except BackendError as error:
+            return Verdict(passed=False, said=f"it does not run: {error}")
+        if isinstance(first, Failure):
+            continue
+        if isinstance(second, Failure):
+            return Verdict(passed=False, said=f"image {index} has no pose ({second.detail}), but one in float32")
+        if first.scene != second.scene:
+            names = [manifest.scenes[found.scene].name for found in (first, second)]
+            return Verdict(passed=False, said=f"image {index} is in {names[1]}, in float32 in {names[0]}")
+        compared += 1
+        moved_m, turned_deg = _difference(first, second)
+        worst_mm, worst_deg = max(worst_mm, 1e3 * moved_m), max(worst_deg, turned_deg)
+        limit_m, limit_deg = _limits(manifest, first)
+        worst_share = max(worst_share, moved_m / limit_m, turned_deg / limit_deg)
+        if not (moved_m <= limit_m and turned_deg <= limit_deg):
+            limits = f"limits {1e3 * limit_m:.3f} mm and {limit_deg:.4f} deg"
+            return Verdict(
+                passed=False, said=f"image {index} moves by {1e3 * moved_m:.3f} mm, {turned_deg:.4f} deg, {limits}"
+            )
+    if not compared:
+        return Verdict(passed=False, said=f"none of {len(images)} images has a pose to compare")
+    most = f"{worst_mm:.3f} mm and {worst_deg:.4f} deg at most over {compared} images"
+    return Verdict(passed=True, said=f"{most}, {worst_share:.0%} of the limits of the image where that is most")
+
+
+def images_in(folder: Path, manifest: Manifest, number: int = 4 * IMAGES) -> list[Image]:
+    """Return images of a folder, evenly spread, as the network takes them.
+
+    Raises:
+        DatasetError: the folder holds no image.
+    """
+    names = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)
+    chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, number).astype(int))] if names else []
+    decoded = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in chosen]
+    images = [_fitted(image[..., ::-1], manifest) for image in decoded if image is not None]
+    if not images:
+        raise DatasetError(
+            f"{folder} holds no image ({', '.join(_IMAGE_SUFFIXES)}); give a folder of frames of the place, or leave "
+            "--images out"
+        )
+    return images
+
+
+def _fitted(image: Image, manifest: Manifest) -> Image:
+    width, height = manifest.input.width, manifest.input.height
+    left, top, wide, tall = central_crop(image.shape[1], image.shape[0], width / height)
+    cropped = np.ascontiguousarray(image[top : top + tall, left : left + wide])
+    return np.asarray(cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def synthetic_images(manifest: Manifest, number: int = IMAGES) -> list[Image]:
+    """Return images of no place, always the same: clouds of several sizes under boxes with sharp edges."""
+    generator = np.random.default_rng(0)
+    height, width = manifest.input.shape[1:3]
+    images = []
+    for _ in range(number):
+        image = np.full((height, width, 3), 128.0)
+        for cells in (3, 9, 27):
+            clouds = generator.normal(scale=60.0 / np.sqrt(cells), size=(cells, 2 * cells, 3))
+            image += cv2.resize(clouds, (width, height), interpolation=cv2.INTER_CUBIC)
+        for _ in range(12):
+            top, left = generator.integers(0, height), generator.integers(0, width)
+            tall, wide = generator.integers(4, 4 + height // 2), generator.integers(4, 4 + width // 2)
+            image[top : top + tall, left : left + wide] += generator.normal(scale=60.0, size=3)
+        images.append(np.clip(image, 0, 255).astype(np.uint8))
+    return images
+
+
+def assumed_camera(manifest: Manifest) -> Camera:
+    """Return a camera in the middle of what the bundle serves, of the network's image size."""
+    height, width = manifest.input.shape[1:3]
+    assumption = manifest.camera
+    if assumption.model != "pinhole":
+        return EquirectangularCamera(width, height)
+    fov_deg = (assumption.horizontal_fov_deg_min + assumption.horizontal_fov_deg_max) / 2
+    focal_px = width / 2 / np.tan(np.radians(fov_deg) / 2)
+    K = np.array([[focal_px, 0.0, (width - 1) / 2], [0.0, focal_px, (height - 1) / 2], [0.0, 0.0, 1.0]])
+    return PinholeCamera(width, height, K)
+
+
+def _without_thresholds(settings: dict[str, int | float]) -> dict[str, int | float]:
+    """Return a solver's numbers with nothing that turns a pose away: the poses themselves are compared."""
+    turned_away = ("min_inlier_ratio", "min_conditioning", "min_scene_probability")
+    return {name: type(value)(0) if name in turned_away else value for name, value in settings.items()}
+
+
+def _difference(first: Solution, second: Solution) -> tuple[float, float]:
+    """Return how far apart two poses are, metres and degrees."""
+    a, b = first.T_map_camera, second.T_map_camera
+    turned_rad = rotation.angle_between_rad(a[:3, :3], b[:3, :3])
+    return float(np.linalg.norm(a[:3, 3] - b[:3, 3])), float(np.degrees(turned_rad))
+
+
+def _limits(manifest: Manifest, found: Solution) -> tuple[float, float]:
+    """Return what two poses of an image may differ by, metres and degrees."""
+    bounds = manifest.scenes[found.scene].map_bounds
+    size_m = float(np.linalg.norm(np.subtract(bounds.max_m, bounds.min_m)))
+    position_std_m, rotation_std_rad = (_largest_std(found.covariance[part, part]) for part in (slice(3), slice(3, 6)))
+    return (
+        max(MAX_TRANSLATION_M * max(1.0, size_m), _SHARE_OF_DEVIATION * position_std_m),
+        max(MAX_ROTATION_DEG, float(np.degrees(_SHARE_OF_DEVIATION * rotation_std_rad))),
+    )
+
+
+def _largest_std(covariance: Array) -> float:
+    return float(np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0.0)))
