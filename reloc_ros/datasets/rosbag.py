@@ -149,7 +149,7 @@ def _poses(reader: AnyReader, topic: str, kind: str, options: Location) -> tuple
     """Return the function from image stamp and camera frame to T_map_camera, and the name of that ground truth."""
     max_gap_ns = options.milliseconds("max_gap_ms", _MAX_GAP_MS)
     if kind in TRANSFORMS:
-        tree, map_frame = _read_tree(reader, options.path), options.options.get("map_frame", "map")
+        tree, map_frame = read_tree(reader, options.path), options.options.get("map_frame", "map")
         return lambda stamp, camera: tree.lookup(map_frame, camera, stamp, max_gap_ns), f"{topic} from {map_frame}"
     samples, body_frames = [], set()
     for _, message in _messages(reader, topic):
@@ -176,7 +176,7 @@ def _along(track: Track, body: str, source: str, reader: AnyReader, options: Loc
     max_gap_ns = options.milliseconds("max_gap_ms", _MAX_GAP_MS)
     if not body:
         return lambda stamp, _: track.at(stamp, max_gap_ns), f"{source}, pose of the camera"
-    tree = _read_tree(reader, options.path)
+    tree = read_tree(reader, options.path)
 
     def through_body(stamp: int, camera: str) -> Array | None:
         T_map_body = track.at(stamp, max_gap_ns)
@@ -186,7 +186,12 @@ def _along(track: Track, body: str, source: str, reader: AnyReader, options: Loc
     return through_body, f"{source}, pose of {body}"
 
 
-def _read_tree(reader: AnyReader, path: Path) -> TransformTree:
+def read_tree(reader: AnyReader, path: Path) -> TransformTree:
+    """Return all transforms of an open bag; the path is what errors name.
+
+    Raises:
+        DatasetError: a transform is not finite, or a frame has two parents.
+    """
     samples = []
     for topic, static in (("/tf_static", True), ("/tf", False)):
         for _, message in _messages(reader, topic):

@@ -79,22 +79,26 @@ class Choice:
         return {reason.value: found[reason] for reason in Drop}
 
 
-def choose_by_motion(images: Sequence[PosedImage], selection: Selection) -> Choice:
+def choose_by_motion(images: Sequence[PosedImage], selection: Selection, known_jumps_ns: Sequence[int] = ()) -> Choice:
     """Return what would be kept if every image were sharp; nothing is decoded."""
-    return _choose(images, selection, look=None)
+    return _choose(images, selection, known_jumps_ns, look=None)
 
 
 def choose_frames(
-    images: Sequence[PosedImage], selection: Selection, on_image: Callable[[], None] = lambda: None
+    images: Sequence[PosedImage],
+    selection: Selection,
+    known_jumps_ns: Sequence[int] = (),
+    on_image: Callable[[], None] = lambda: None,
 ) -> Choice:
     """Return which frames to use; images that may be are decoded.
 
     Args:
         images: of one drive, in order of time.
         selection: what makes a frame worth keeping.
+        known_jumps_ns: times at which the reference is known to jump, besides what its poses show.
         on_image: called after each image, for progress.
     """
-    return _choose(images, selection, look=on_image)
+    return _choose(images, selection, known_jumps_ns, look=on_image)
 
 
 def sharpness(image: Image) -> float:
@@ -115,10 +119,18 @@ def is_blurred(values: Array, ratio: float) -> NDArray[np.bool_]:
     return blurred
 
 
-def _choose(images: Sequence[PosedImage], selection: Selection, look: Callable[[], None] | None) -> Choice:
+def _choose(
+    images: Sequence[PosedImage],
+    selection: Selection,
+    known_jumps_ns: Sequence[int],
+    look: Callable[[], None] | None,
+) -> Choice:
     stamps_ns = np.array([image.stamp_ns for image in images], dtype=np.int64)
     poses = np.stack([image.T_map_camera for image in images])
-    jumps = find_jumps(stamps_ns, poses, selection.reference)
+    known = np.searchsorted(stamps_ns, np.array(known_jumps_ns, dtype=np.int64), side="right") - 1
+    # A jump before the first or after the last image is nobody's.
+    known = known[(known >= 0) & (known < len(images) - 1)]
+    jumps = sorted({*find_jumps(stamps_ns, poses, selection.reference), *(int(index) for index in known)})
     near = near_jumps(stamps_ns, jumps, selection.reference.guard_s)
     dropped = {int(index): Drop.JUMP for index in np.flatnonzero(near)}
     resting = _at_rest(stamps_ns, poses)

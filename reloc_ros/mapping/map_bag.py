@@ -24,7 +24,7 @@ from reloc_ros.mapping.frames import Choice, Selection, choose_by_motion, choose
 from reloc_ros.mapping.html_report import write_html
 from reloc_ros.mapping.next_steps import next_steps
 from reloc_ros.mapping.plan import HELD_OUT, Plan, training_minutes
-from reloc_ros.mapping.source import MAP, complete_options, fingerprint, read_drive
+from reloc_ros.mapping.source import MAP, complete_options, correction_jumps_ns, fingerprint, read_drive
 from reloc_ros.mapping.stages import Stages
 from reloc_ros.mapping.validate import validate
 
@@ -92,8 +92,10 @@ def make_plan(request: MapRequest) -> Plan:
         DatasetError: the bag cannot be used.
         ConfigError: the training configuration cannot.
     """
-    drive = read_drive(request.bag, complete_options(request.bag, request.options))
-    choice = choose_by_motion(drive.images, request.selection)
+    options = complete_options(request.bag, request.options)
+    drive = read_drive(request.bag, options)
+    known_jumps_ns = correction_jumps_ns(request.bag, options, request.selection.reference)
+    choice = choose_by_motion(drive.images, request.selection, known_jumps_ns)
     _require_frames(choice, drive, request)
     minutes = _training(request, len(choice.kept)).max_minutes
     camera = drive.images[0].camera
@@ -152,8 +154,9 @@ def map_bag(request: MapRequest, tell: Callable[[str], None]) -> dict[str, Any]:
 
 def _select(request: MapRequest, options: Mapping[str, str]) -> dict[str, Any]:
     drive = read_drive(request.bag, options)
+    known_jumps_ns = correction_jumps_ns(request.bag, options, request.selection.reference)
     with _progress("looking at images", len(drive)) as step:
-        choice = choose_frames(drive.images, request.selection, step)
+        choice = choose_frames(drive.images, request.selection, known_jumps_ns, step)
     _require_frames(choice, drive, request)
     return {
         "images": len(drive),

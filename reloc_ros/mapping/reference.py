@@ -26,6 +26,9 @@ class ReferenceLimits:
         out_of_line: a step that is this many times faster than the usual ones before and after it is a jump, too ...
         step_m: ... if it is longer than this,
         step_deg: or turns by more than this.
+        correction_m: where a localizer corrects odometry (map -> odom), a correction that moves the robot further than
+            this at once is a jump. AMCL usually corrects by centimetres ...
+        correction_deg: ... and by a degree or two.
         guard_s: images this close to a jump are left out, since the reference was wrong before it and settles after it.
     """
 
@@ -34,10 +37,20 @@ class ReferenceLimits:
     out_of_line: float = 5.0
     step_m: float = 0.3
     step_deg: float = 25.0
+    correction_m: float = 0.2
+    correction_deg: float = 8.0
     guard_s: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("max_speed_mps", "max_turn_dps", "out_of_line", "step_m", "step_deg"):
+        for name in (
+            "max_speed_mps",
+            "max_turn_dps",
+            "out_of_line",
+            "step_m",
+            "step_deg",
+            "correction_m",
+            "correction_deg",
+        ):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be above 0")
         if not self.guard_s >= 0:
@@ -64,6 +77,23 @@ def find_jumps(stamps_ns: NDArray[np.int64], T_map_camera: Array, limits: Refere
         (steps_deg > limits.step_deg) & _out_of_line(steps_deg / seconds, limits.out_of_line)
     )
     return [int(index) for index in np.flatnonzero(too_fast | unlike_neighbours)]
+
+
+def find_corrections(T_map_odom: Array, position_odom_m: Array, limits: ReferenceLimits) -> list[int]:
+    """Return the indices of corrections of odometry after which the next one puts the robot elsewhere.
+
+    Args:
+        T_map_odom: (N, 4, 4) in order of time.
+        position_odom_m: (N, 3) where the robot was then: far from the origin of odometry a small turn is a long way.
+        limits: what is too much.
+    """
+    if len(T_map_odom) < 2:
+        return []
+    before, after = T_map_odom[:-1], T_map_odom[1:]
+    moved = np.einsum("nij,nj->ni", after[:, :3, :3] - before[:, :3, :3], position_odom_m[1:])
+    moved_m = np.linalg.norm(moved + after[:, :3, 3] - before[:, :3, 3], axis=1)
+    turned_deg = np.degrees(rotation.angle_between_rad(before[:, :3, :3], after[:, :3, :3]))
+    return [int(i) for i in np.flatnonzero((moved_m > limits.correction_m) | (turned_deg > limits.correction_deg))]
 
 
 def near_jumps(stamps_ns: NDArray[np.int64], jumps: list[int], guard_s: float) -> NDArray[np.bool_]:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 from rosbags.highlevel import AnyReader
 
 from reloc_ros.datasets.bag_file import COMPRESSED_IMAGE, RAW_IMAGE, open_bag
 from reloc_ros.datasets.bag_topics import CAMERA_INFO, POSE, POSE_WITH_COVARIANCE, TRANSFORMS
 from reloc_ros.datasets.images import PosedImages
-from reloc_ros.datasets.rosbag import read_rosbag
+from reloc_ros.datasets.rosbag import read_rosbag, read_tree
 from reloc_ros.errors import DatasetError
+from reloc_ros.mapping.reference import ReferenceLimits, find_corrections
 
 MAP = "map"
 _ROBOT_FRAMES = ("base_footprint", "base_link")
@@ -63,6 +65,27 @@ def read_drive(bag: Path, options: Mapping[str, str]) -> PosedImages:
     """
     query = urlencode(sorted(options.items()))
     return read_rosbag(f"{bag}?{query}" if query else str(bag))
+
+
+def correction_jumps_ns(bag: Path, options: Mapping[str, str], limits: ReferenceLimits) -> list[int]:
+    """Return the times at which the transform that corrects odometry jumps, where the poses come from transforms.
+
+    Poses between two corrections are interpolated, which would hide a jump from whoever looks at poses alone.
+    """
+    if options.get("pose") != "/tf":
+        return []
+    with open_bag(bag) as reader:
+        parents = read_tree(reader, bag).parents
+    moving = {child: (parent, track) for child, (parent, track) in parents.items() if not track.static}
+    for odom, (parent, corrections) in moving.items():
+        body = next((track for above, track in moving.values() if above == odom), None)
+        if parent != options.get("map_frame", MAP) or body is None:
+            continue
+        # The nearest odometry will do for a lever arm.
+        nearest = np.clip(np.searchsorted(body.stamps_ns, corrections.stamps_ns), 0, len(body.stamps_ns) - 1)
+        found = find_corrections(corrections.transforms, body.transforms[nearest, :3, 3], limits)
+        return [int(corrections.stamps_ns[index]) for index in found]
+    return []
 
 
 def fingerprint(path: Path) -> list[list[Any]]:

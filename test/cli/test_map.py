@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed; make setup-test installs it")
 
+import numpy as np  # noqa: E402
 import yaml  # noqa: E402
 from bag_files import BagBuilder, second  # noqa: E402
 from box_room import OPTICAL_FROM_LEVEL, pinhole, render, trajectory, write_sequence  # noqa: E402
@@ -21,7 +22,8 @@ from reloc_ros.datasets.posed_images import read_dataset  # noqa: E402
 from reloc_ros.evaluation.tum import write_tum  # noqa: E402
 from reloc_ros.export import bundle_run  # noqa: E402
 from reloc_ros.geometry import se3  # noqa: E402
-from reloc_ros.mapping.source import complete_options, read_drive  # noqa: E402
+from reloc_ros.mapping.reference import ReferenceLimits  # noqa: E402
+from reloc_ros.mapping.source import complete_options, correction_jumps_ns, read_drive  # noqa: E402
 
 COUNT = 72
 
@@ -166,6 +168,29 @@ def test_amcl_gives_the_pose_of_the_robot(tmp_path: Path) -> None:
     assert options == {"pose_frame": "base_link"}
     # A robot that looks along y carries its camera 0.2 m further along y and 0.1 m further along x.
     assert read_drive(bag.path, options).images[1].T_map_camera[:3, 3] == pytest.approx([3.1, 5.2, 0.7])
+
+
+def test_a_relocalization_between_slow_corrections_is_found(tmp_path: Path) -> None:
+    T_base_camera = se3.from_rotation_translation(OPTICAL_FROM_LEVEL, [0.0, 0.0, 0.7])
+    with BagBuilder(tmp_path, "mcap") as bag:
+        bag.camera_info(second(0.0), width=64, height=64)
+        for index in range(40):
+            T_odom_base = se3.from_rotation_translation(np.eye(3), [0.03 * index, 0.0, 0.0])
+            bag.transform(second(0.1 * index), "odom", "base_link", T_odom_base)
+        bag.transform(second(-1.0), "base_link", "camera_optical_frame", T_base_camera, topic="/tf_static")
+        for index, shift_m in enumerate((0.0, 0.06, 0.05, 0.4, 0.41)):
+            T_map_odom = se3.from_rotation_translation(np.eye(3), [0.0, shift_m, 0.0])
+            bag.transform(second(0.9 * index), "map", "odom", T_map_odom)
+    found = correction_jumps_ns(bag.path, {"pose": "/tf"}, ReferenceLimits())
+    assert found == [second(1.8)]
+    assert correction_jumps_ns(bag.path, {"pose": "/tf", "map_frame": "odom"}, ReferenceLimits()) == []
+    assert correction_jumps_ns(bag.path, {"pose": "/amcl_pose"}, ReferenceLimits()) == []
+
+
+def test_corrections_of_a_real_nav2_run_are_no_jumps(shared_data: Path) -> None:
+    bag = shared_data / "bags" / "nav2_turtlebot.mcap"
+    assert correction_jumps_ns(bag, {"pose": "/tf"}, ReferenceLimits()) == []
+    assert correction_jumps_ns(bag, {"pose": "/tf"}, ReferenceLimits(correction_m=0.05)) != []
 
 
 def test_transforms_from_the_map_come_before_amcl_and_odometry(tmp_path: Path) -> None:

@@ -104,10 +104,18 @@ def test_a_jump_takes_its_guard() -> None:
     assert choice.kept == (*range(19), *range(41, 60))
 
 
+def test_a_jump_that_is_known_otherwise() -> None:
+    images = straight(0.05, 40)
+    times = [START_NS - 5, images[20].stamp_ns + 17, images[39].stamp_ns + 5]
+    choice = choose_by_motion(images, Selection(), times)
+    assert choice.jumps == (20,)
+    assert sorted(choice.dropped) == list(range(10, 32))
+
+
 def test_every_image_is_kept_or_has_a_reason() -> None:
     images = straight(0.01, 50)
     ticks: list[None] = []
-    choice = choose_frames(images, Selection(), lambda: ticks.append(None))
+    choice = choose_frames(images, Selection(), on_image=lambda: ticks.append(None))
     assert sorted((*choice.kept, *choice.dropped)) == list(range(50))
     assert len(ticks) == 50
 

@@ -7,7 +7,7 @@ import pytest
 
 from reloc_ros.errors import ConfigError
 from reloc_ros.geometry import rotation, se3
-from reloc_ros.mapping.reference import ReferenceLimits, find_jumps, near_jumps
+from reloc_ros.mapping.reference import ReferenceLimits, find_corrections, find_jumps, near_jumps
 from reloc_ros.types import Array
 
 LIMITS = ReferenceLimits()
@@ -66,6 +66,16 @@ def test_the_guard_reaches_to_both_sides() -> None:
     near = near_jumps(stamps(40, 10), [20], 0.5)
     assert np.flatnonzero(near).tolist() == list(range(15, 27))
     assert not near_jumps(stamps(40, 10), [], 0.5).any()
+
+
+def test_corrections_count_where_the_robot_is() -> None:
+    # Two degrees are nothing at the origin and 0.35 m at ten metres.
+    corrections = drive(np.array([0.0, 0.05, 0.05, 0.3]), np.array([0.0, 0.0, 2.0, 2.0]))
+    near, far = np.zeros((4, 3)), np.tile([10.0, 0.0, 0.0], (4, 1))
+    assert find_corrections(corrections, near, LIMITS) == [2]
+    assert find_corrections(corrections, far, LIMITS) == [1, 2]
+    assert find_corrections(drive(np.zeros(3), np.array([0.0, 9.0, 9.0])), near[:3], LIMITS) == [0]
+    assert find_corrections(corrections[:1], near[:1], LIMITS) == []
 
 
 def test_one_image_has_no_jump() -> None:
