@@ -37,7 +37,10 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         raise
     # A damaged bag surfaces as whatever the layer that stumbled raises: rosbags, a decompressor, SQLite, struct, ...
     except Exception as error:
-        raise DatasetError(f"bag {path} cannot be read: {error!r}; it may be truncated, or not a bag") from error
+        raise DatasetError(
+            f"bag {path} cannot be read: {error!r}; it may be truncated (`ros2 bag reindex`, `rosbag reindex` and "
+            "`mcap recover` repair what can be saved), or not a bag"
+        ) from error
 
 
 def stamp_ns(header: Any) -> int:

@@ -110,27 +110,35 @@ def test_a_request_that_makes_no_sense_is_refused_before_any_work(
     assert not list(tmp_path.iterdir())
 
 
-def test_bags_that_cannot_be_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torn = tmp_path / "torn.mcap"
-    torn.write_bytes(b"\x89MCAP0\r\n and then the disk was full")
-    empty = tmp_path / "empty.mcap"
-    empty.touch()
-    text = tmp_path / "notes.bag"
-    text.write_text("no bag")
-    with BagBuilder(tmp_path, "mcap") as blind:
+def broken_bags(drive: Path, folder: Path) -> dict[str, Path]:
+    """Return bags that cannot be mapped, by a word of the complaint about them that tells them apart."""
+    whole = next(drive.glob("*.mcap")).read_bytes()
+    paths = {
+        "File end magic": folder / "truncated.mcap",
+        "seems to be empty": folder / "zero.bag",
+        "missing tables": folder / "zero.db3",
+        "Unrecognized storage": folder / "notes.txt",
+        "metadata file": folder / "without_metadata",
+    }
+    for path in paths.values():
+        path.touch() if path.suffix else path.mkdir()
+    paths["File end magic"].write_bytes(whole[: len(whole) // 2])
+    (paths["metadata file"] / "drive.mcap").write_bytes(whole)
+    paths["does not exist"] = folder / "nowhere"
+    with BagBuilder(folder, "mcap") as blind:
         blind.pose(second(0.0), trajectory(1)[0])
-    for path, complaint in (
-        (torn, "cannot be read"),
-        (empty, "cannot be read"),
-        (text, "cannot be read"),
-        (tmp_path / "nowhere", "does not exist"),
-        (blind.path, "has no image topic"),
-    ):
+    paths["has no image topic"] = blind.path
+    return paths
+
+
+def test_bags_that_cannot_be_mapped(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for complaint, path in broken_bags(bag, tmp_path).items():
         assert main(["map", str(path), "--out", str(tmp_path / "bundle")]) == 2
         told = capsys.readouterr().err
         assert complaint in told
         assert str(path) in told
     assert not (tmp_path / "bundle").exists()
+    assert not (tmp_path / "bundle.map").exists()
 
 
 @pytest.mark.parametrize("storage", ["malformed_mcap", "malformed_sqlite3"])
