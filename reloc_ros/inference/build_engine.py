@@ -88,8 +88,6 @@ def compile_engine(library: Library, model: Path, target: str, progress: Progres
     tensorrt = library.module
     logger = tensorrt.Logger(tensorrt.Logger.WARNING)
     builder = tensorrt.Builder(logger)
-    if builder is None:
-        raise EngineBuildError(f"TensorRT {library.version} cannot start its builder; its log says why")
     # Types stand in the graph; TensorRT 11 knows no other kind of network.
     network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = tensorrt.OnnxParser(network, logger)
@@ -98,7 +96,7 @@ def compile_engine(library: Library, model: Path, target: str, progress: Progres
         faults = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
         raise EngineBuildError(f"TensorRT {library.version} cannot read {model}: {faults}; export the bundle again")
     config = builder.create_builder_config()
-    _set_target(library, config, target)
+    configure(library, config, target)
     config.progress_monitor = monitor = _monitor(tensorrt, progress)
     serialized = builder.build_serialized_network(network, config)
     del monitor
@@ -107,8 +105,15 @@ def compile_engine(library: Library, model: Path, target: str, progress: Progres
     return bytes(serialized)
 
 
-def _set_target(library: Library, config: Any, target: str) -> None:
+def configure(library: Library, config: Any, target: str) -> None:
+    """Set what every engine of ours is built with.
+
+    Raises:
+        BackendError: TensorRT does not know the target.
+    """
     check_target(library, target)
+    # On by default, it would give whatever the graph keeps in float32 the ten bits of float16.
+    config.clear_flag(library.module.BuilderFlag.TF32)
     if library.flavour == RTX:
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(library.module.ComputeCapability, target.upper()), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from reloc_ros.errors import BackendError
+
+_log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
 
@@ -40,7 +43,11 @@ class BuildLock:
         """
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         deadline = time.monotonic() + self._wait_s
+        announced = False
         while not _taken(self._descriptor):
+            if not announced and self._wait_s > 0:
+                _log.info("%s is held by %s; waiting", self._path, holder_of(self._path))
+                announced = True
             if time.monotonic() >= deadline:
                 os.close(self._descriptor)
                 raise BackendError(

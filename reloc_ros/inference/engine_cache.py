@@ -132,7 +132,7 @@ class EngineCache:
             return None
         found = self._read(key)
         if isinstance(found, str):
-            self.reject(key, found)
+            self._move_aside(key, found, looking_again=True)
             return None
         with suppress(OSError):  # on a read-only disk the order of use is not kept
             os.utime(self._sidecar(key))
@@ -169,11 +169,16 @@ class EngineCache:
             return CachedEngine(path=found.path, key=key, build=found.build, parity={**found.parity, **verdicts})
 
     def reject(self, key: EngineKey, why: str) -> None:
-        """Move an entry that cannot be believed out of the way, so that the next build replaces it."""
+        """Move an entry that its user cannot believe out of the way, so that the next build replaces it."""
+        self._move_aside(key, why, looking_again=False)
+
+    def _move_aside(self, key: EngineKey, why: str, *, looking_again: bool) -> None:
         _log.warning("engine %s is not used: %s; it will be built again", self._engine(key), why)
         try:
             # Without waiting: who holds the lock is replacing this very entry.
             with self._lock(key, 0.0):
+                if looking_again and self._read_or_none(key) is not None:
+                    return  # replaced a moment ago
                 aside = self.folder / "rejected"
                 aside.mkdir(exist_ok=True)
                 self._sidecar(key).unlink(missing_ok=True)

@@ -23,7 +23,8 @@ from reloc_ros.export import engine as engine_module
 from reloc_ros.export.engine import Machine, build_best
 from reloc_ros.export.engine_parity import images_in
 from reloc_ros.geometry import se3
-from reloc_ros.inference.build_engine import build_engine
+from reloc_ros.inference.backend import create_backend
+from reloc_ros.inference.build_engine import build_engine, configure
 from reloc_ros.inference.cuda import Cuda
 from reloc_ros.inference.engine_cache import Build, EngineCache
 from reloc_ros.inference.tensorrt_backend import TensorRTBackend
@@ -220,6 +221,20 @@ def test_targets_are_checked_before_anything_is_built():
             check_target(rtx, wrong)
 
 
+@pytest.mark.parametrize(("flavour", "said"), [("tensorrt", []), ("tensorrt_rtx", [("capability of", 86, 0)])])
+def test_float32_means_float32(flavour, said):
+    capabilities = SimpleNamespace(SM86=86, __members__={"NONE": 0, "SM86": 86})
+    module = SimpleNamespace(BuilderFlag=SimpleNamespace(TF32="tf32"), ComputeCapability=capabilities)
+    calls = []
+    config = SimpleNamespace(
+        clear_flag=lambda flag: calls.append(("cleared", flag)),
+        set_compute_capability=lambda kind, index: calls.append(("capability of", kind, index)),
+    )
+    target = "sm86" if said else "current"
+    configure(Library(module=module, flavour=flavour, version="1"), config, target)
+    assert calls == [("cleared", "tf32"), *said]
+
+
 @pytest.fixture(scope="module")
 def real_library():
     pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed (extra: trt)")
@@ -289,3 +304,23 @@ def test_the_command_says_that_a_gpu_is_missing(real_library, tmp_path, capsys, 
     monkeypatch.setattr(engine_module, "Cuda", none)
     assert main(["build-engine", str(CHECKOUT / "models" / "apartment"), "--cache", str(tmp_path)]) == EXIT_BAD_SETUP
     assert "--target" in capsys.readouterr().err
+
+
+def test_the_real_thing_runs_where_there_is_a_gpu(cache):
+    try:
+        machine = engine_module.this_machine("current")
+    except BackendError as error:
+        pytest.skip(f"there is no TensorRT with a GPU: {error}")
+    bundle = load_bundle(CHECKOUT / "models" / "apartment")
+    attempt = build_best(bundle, cache, machine)[-1]
+    assert attempt.verdicts["engine"].startswith("passed")
+    backend = TensorRTBackend(bundle, cache=cache, library=machine.library, cuda=machine.cuda)
+    reference = create_backend("onnxruntime", bundle, threads=1)
+    generator = np.random.default_rng(0)
+    spec = bundle.manifest.input
+    for _ in range(3):
+        image = {spec.name: generator.integers(0, 256, spec.shape, dtype=np.uint8)}
+        found, expected = backend.run(image), reference.run(image)
+        for name, values in expected.items():
+            assert np.allclose(found[name], values, atol=0.02 * np.abs(values).max())
+    backend.close()

@@ -137,6 +137,22 @@ def test_a_file_that_lies_is_moved_aside_and_built_again(damage, cache):
     assert cache.get(KEY) is not None
 
 
+def test_an_entry_replaced_while_it_was_looked_at_stays(cache, monkeypatch):
+    cache.get_or_build(KEY, build)
+    real, answers = EngineCache._read, ["it was half written"]
+    monkeypatch.setattr(EngineCache, "_read", lambda self, key: answers.pop() if answers else real(self, key))
+    assert cache.get(KEY) is None
+    assert cache.get(KEY) is not None
+
+
+def test_only_the_last_rejected_files_are_kept(cache):
+    for number in range(5):
+        key = replace(KEY, gpu=f"card {number}")
+        cache.get_or_build(key, build)
+        cache.reject(key, "a reason")
+    assert len(list((cache.folder / "rejected").iterdir())) == 3
+
+
 def test_what_cannot_be_deserialized_is_rejected_by_its_user(cache):
     cache.get_or_build(KEY, build)
     cache.reject(KEY, "TensorRT does not take it")

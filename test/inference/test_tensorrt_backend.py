@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from fake_bundles import INPUT, make_manifest, write_lookup_model, write_truth_bundle
-from fake_tensorrt import MAGIC, VERSION, FakeCudaRuntime, FakeTensorRT, engine_of
+from fake_tensorrt import MAGIC, VERSION, FakeContext, FakeCudaRuntime, FakeEngine, FakeTensorRT, engine_of
 from onnx import TensorProto, helper
 
 from reloc_ros.bundle.load import write_bundle
@@ -379,6 +379,26 @@ def test_the_fake_sees_misuse():
     cuda.call("cudaMemsetAsync", address, 1, 8, stream)
     with pytest.raises(AssertionError, match="after it was freed"):
         cuda.call("cudaStreamSynchronize", stream)
+
+
+def test_the_fakes_have_nothing_that_the_real_ones_lack():
+    real = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed (extra: trt)")
+    fake = FakeCudaRuntime
+    names = [name for name in vars(fake) if name.startswith("cuda")]
+    assert len(names) > 20
+    assert [name for name in names if not hasattr(real, name)] == []
+    assert real.cudaHostAllocMapped == fake.cudaHostAllocMapped
+    assert real.cudaStreamNonBlocking == fake.cudaStreamNonBlocking
+    for kind in fake.cudaMemcpyKind:
+        assert int(getattr(real.cudaMemcpyKind, kind.name)) == kind
+    assert int(real.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal) == 1
+    assert int(real.cudaStream_t(77)) == 77
+    assert {"name", "major", "minor", "integrated"} <= set(dir(real.cudaDeviceProp))
+    trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed (extra: trt)")
+    for ours, theirs in ((FakeEngine, trt.ICudaEngine), (FakeContext, trt.IExecutionContext)):
+        assert [name for name in vars(ours) if not name.startswith("_") and not hasattr(theirs, name)] == []
+    assert (trt.nptype(trt.uint8), trt.nptype(trt.float32)) == (np.uint8, np.float32)
+    assert {"NONE", "INPUT", "OUTPUT"} == set(trt.TensorIOMode.__members__)
 
 
 def test_keys_of_one_bundle_differ_by_driver_and_card(tmp_path, bundle):
