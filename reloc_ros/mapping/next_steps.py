@@ -24,10 +24,14 @@ def next_steps(selected: Mapping[str, Any], verdict: Mapping[str, Any], bundle: 
     usable = bool(verdict["uses"])
     missed = " ".join(check["figure"] for check in verdict["checks"] if not check["met"])
     without_pose = selected["without_pose"]
+    too_early = not usable and shortened
     advice = (
         (
-            not usable and shortened,
-            "Train longer: --max-minutes cut the training below what so many frames need.",
+            too_early,
+            (
+                "Train longer: --max-minutes cut the training below what so many frames need. Run again without it, and judge "
+                "the rest after that."
+            ),
         ),
         (
             verdict["frames"] < CONTINUOUS.min_frames,
@@ -57,14 +61,14 @@ def next_steps(selected: Mapping[str, Any], verdict: Mapping[str, Any], bundle: 
             "The camera mostly stood still: nothing is wrong, but a moving recording maps more in less time.",
         ),
         (
-            "false-fix" in missed or "error" in missed,
+            not too_early and ("false-fix" in missed or "error" in missed),
             (
                 "Look at the worst frames: places that look alike, or views that no learned frame shares, need another "
                 "drive in the other direction and on other lines."
             ),
         ),
         (
-            "availability" in missed or "recall" in missed,
+            not too_early and ("availability" in missed or "recall" in missed),
             "Cover more: drive every aisle in both directions, and turn on the spot where the robot will.",
         ),
         (

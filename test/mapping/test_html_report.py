@@ -94,6 +94,9 @@ def steps_for(errors_m: list[float], *, shortened: bool = False, **dropped: int)
 
 def test_advice_follows_the_figures() -> None:
     assert steps_for([FALSE] * 50, shortened=True).startswith("Train longer")
+    # What an unfinished training misses says nothing about the drive.
+    assert "worst frames" in steps_for([FALSE] * 50)
+    assert "worst frames" not in steps_for([FALSE] * 50, shortened=True)
     assert "Train longer" not in steps_for([GOOD] * 50, shortened=True)
     assert "jumped (found: 2)" in steps_for([GOOD] * 50, JUMP=9)
     assert "blurred" in steps_for([GOOD] * 50, BLURRED=31)
