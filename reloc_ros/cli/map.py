@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     request = MapRequest(
         bag=args.bag,
         out=args.out,
-        work=args.work or args.out.with_name(f"{args.out.name}.map"),
+        work=args.work or args.out.parent / f"{args.out.name}.map",
         options={name: value for name in _BAG_OPTIONS if (value := getattr(args, name)) is not None},
         method=args.method,
         selection=Selection(
