@@ -16,7 +16,8 @@ from reloc_ros.export.precision import external_files, write_with_precision
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.build_engine import Progress, build_engine
 from reloc_ros.inference.cuda import Cuda
-from reloc_ros.inference.engine_cache import Build, CachedEngine, EngineCache, EngineKey
+from reloc_ros.inference.engine_cache import Build, CachedEngine, EngineCache
+from reloc_ros.inference.engine_key import EngineKey
 from reloc_ros.inference.onnxruntime_backend import OnnxRuntimeBackend
 from reloc_ros.inference.tensorrt_backend import PASSED, TensorRTBackend
 from reloc_ros.inference.tensorrt_library import (

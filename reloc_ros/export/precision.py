@@ -21,8 +21,43 @@ METADATA_KEY = "reloc_precision"
 
 _LEARNED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 # What may stay in the narrow type between two learned layers: pointwise, or moving values about.
-_POINTWISE = {"Add", "Clip", "Div", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mul", "Neg", "PRelu", "Relu", "Sigmoid", "Sub", "Tanh"}  # fmt: skip
-_MOVING = {"Concat", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}  # fmt: skip
+_POINTWISE = frozenset(
+    [
+        "Add",
+        "Clip",
+        "Div",
+        "Elu",
+        "Erf",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "LeakyRelu",
+        "Mul",
+        "Neg",
+        "PRelu",
+        "Relu",
+        "Sigmoid",
+        "Sub",
+        "Tanh",
+    ]
+)
+_MOVING = frozenset(
+    [
+        "Concat",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "MaxPool",
+        "Pad",
+        "Reshape",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    ]
+)
 _MAX_FLOAT16 = 65504.0
 # Above this protobuf has no room; weights go to a file of their own.
 _MAX_INLINE_BYTES = 1 << 30
@@ -45,8 +80,8 @@ class Recipe:
 
 # In the order of trust, the fastest first.
 RECIPES: dict[str, Recipe] = {
-    "fp16": Recipe(narrow=TensorProto.FLOAT16, keeps=frozenset(_POINTWISE | _MOVING), attention=True),
-    "bf16": Recipe(narrow=TensorProto.BFLOAT16, keeps=frozenset(_POINTWISE | _MOVING), attention=True),
+    "fp16": Recipe(narrow=TensorProto.FLOAT16, keeps=_POINTWISE | _MOVING, attention=True),
+    "bf16": Recipe(narrow=TensorProto.BFLOAT16, keeps=_POINTWISE | _MOVING, attention=True),
     "mixed": Recipe(narrow=TensorProto.FLOAT16),
     "fp32": Recipe(),
 }
@@ -217,7 +252,7 @@ def _straight_from_float_inputs(graph: onnx.GraphProto, types: dict[str, int], c
 
 
 def _heads(graph: onnx.GraphProto) -> set[int]:
-    """Return the indices of nodes from which an output is reached with no learned layer in between, learned ones too."""
+    """Return the indices of nodes from which an output is reached with no learned one in between, learned ones too."""
     wanted = {value.name for value in graph.output}
     heads = set()
     for index in reversed(range(len(graph.node))):

@@ -148,6 +148,6 @@ def _import_runtime() -> Any:
         return importlib.import_module("cuda.bindings.runtime")
     except ImportError as error:
         raise BackendError(
-            f"back end tensorrt needs cuda-python ({error}); pip install cuda-bindings of this machine's CUDA version, or "
-            "choose the back end onnxruntime"
+            f"back end tensorrt needs cuda-python ({error}); pip install cuda-bindings of this machine's CUDA version, "
+            "or choose the back end onnxruntime"
         ) from error

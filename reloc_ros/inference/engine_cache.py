@@ -6,7 +6,6 @@ holds the key in clear and the engine's checksum, so that a truncated, foreign o
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -14,74 +13,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from reloc_ros.bundle.load import Bundle, sha256
+from reloc_ros.bundle.load import sha256
 from reloc_ros.errors import BackendError
 from reloc_ros.inference.build_lock import BuildLock, holder_of
+from reloc_ros.inference.engine_key import EngineKey
 
 _log = logging.getLogger(__name__)
 
-CACHE_SCHEMA = 1
-"""Goes up whenever an older engine must not be found any more."""
-
 DEFAULT_LIMIT_BYTES = 4 << 30
-NOT_BOUND = "any"
-"""Stands for the GPU and CUDA of an engine that was compiled for a kind of card instead of the one in the machine."""
-
 _REJECTED_KEPT = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineKey:
-    """Everything an engine depends on.
-
-    Args:
-        files: sha256 of the bundle's ONNX file and of its external data, by name.
-        flavour: `tensorrt` or `tensorrt_rtx`.
-        tensorrt: its version.
-        cuda: versions of the CUDA runtime and driver.
-        gpu: name of the card.
-        target: compute capability, `sm86`.
-        precision: recipe applied to the graph.
-        shapes: of the input tensors, by name.
-        schema: of this cache.
-    """
-
-    files: Mapping[str, str]
-    flavour: str
-    tensorrt: str
-    cuda: str
-    gpu: str
-    target: str
-    precision: str
-    shapes: Mapping[str, tuple[int, ...]]
-    schema: int = CACHE_SCHEMA
-
-    def __post_init__(self) -> None:
-        empty = [name for name, value in asdict(self).items() if not value]
-        if empty:
-            raise BackendError(f"engine key has no {empty[0]}; an engine is only found under a complete key")
-
-    def plain(self) -> dict[str, Any]:
-        """Return the key as JSON holds it."""
-        shapes = {name: list(shape) for name, shape in sorted(self.shapes.items())}
-        return {**asdict(self), "files": dict(sorted(self.files.items())), "shapes": shapes}
-
-    @property
-    def digest(self) -> str:
-        """The entry's name: 32 hex digits that change with any part of the key."""
-        text = json.dumps(self.plain(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def bundle_part(bundle: Bundle) -> dict[str, Any]:
-    """Return the part of the key that a verified bundle determines."""
-    spec, rays = bundle.manifest.input, bundle.manifest.rays
-    shapes: dict[str, tuple[int, ...]] = {spec.name: spec.shape}
-    if rays is not None:
-        shapes[rays.name] = rays.shape
-    return {"files": dict(bundle.manifest.files), "shapes": shapes}
 
 
 @dataclass(frozen=True, kw_only=True)

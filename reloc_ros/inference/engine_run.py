@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class _Tensor:
-    """A tensor that crosses between CPU and GPU: its pinned array, and its addresses as the copies and TensorRT see it."""
+    """A tensor that crosses between CPU and GPU: its pinned array and its addresses for copies and for TensorRT."""
 
     host: NDArray[Any]
     host_address: int

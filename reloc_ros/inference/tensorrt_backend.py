@@ -107,9 +107,9 @@ def _passed_engine(bundle: Bundle, cache: EngineCache, library: Library, cuda: C
             return entry
         others.append(f"{key.precision} ({verdict})")
     raise BackendError(
-        f"{cache.folder} has no engine of {bundle.path} for {cuda.gpu.name} with TensorRT {library.version} that passed "
-        f"the comparison of poses, only {', '.join(others) or 'none at all'}; run `reloc build-engine {bundle.path}` on "
-        "this machine, meanwhile use the back end onnxruntime"
+        f"{cache.folder} has no engine of {bundle.path} for {cuda.gpu.name} with TensorRT {library.version} that "
+        f"passed the comparison of poses, only {', '.join(others) or 'none at all'}; run "
+        f"`reloc build-engine {bundle.path}` on this machine, meanwhile use the back end onnxruntime"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from reloc_ros.bundle.load import Bundle
 from reloc_ros.errors import BackendError
 from reloc_ros.inference.cuda import Gpu
-from reloc_ros.inference.engine_cache import NOT_BOUND, EngineKey, bundle_part
+from reloc_ros.inference.engine_key import NOT_BOUND, EngineKey, bundle_part
 
 RTX = "tensorrt_rtx"
 CURRENT = "current"
@@ -54,8 +54,8 @@ def find_library(flavour: str | None = None) -> Library:
             continue
         return Library(module=module, flavour=kind, version=str(module.__version__))
     raise BackendError(
-        f"TensorRT is not installed ({'; '.join(reasons)}); on a PC with an RTX card pip install 'reloc_ros[trt]', on a "
-        "Jetson use JetPack's python3-libnvinfer, or choose the back end onnxruntime"
+        f"TensorRT is not installed ({'; '.join(reasons)}); on a PC with an RTX card pip install 'reloc_ros[trt]', on "
+        "a Jetson use JetPack's python3-libnvinfer, or choose the back end onnxruntime"
     )
 
 

@@ -240,9 +240,8 @@ def test_state_and_its_way_stay_float32(tmp_path):
     assert applied.narrow == ("middle",)
     assert applied.kept == ("embed", "drive", "read", "head")
     inputs = {"token": np.full((1, 4), 1e-3, np.float32), "h": np.full((1, 16), 3000.0, np.float32)}
-    wide, narrow = (
-        onnxruntime.InferenceSession(str(tmp_path / name)).run(["h_next"], inputs)[0] for name in ("step.onnx", "fp16.onnx")
-    )  # fmt: skip
+    sessions = [onnxruntime.InferenceSession(str(tmp_path / name)) for name in ("step.onnx", "fp16.onnx")]
+    wide, narrow = (session.run(["h_next"], inputs)[0] for session in sessions)
     assert np.array_equal(wide, narrow)
 
 
@@ -250,8 +249,8 @@ def test_weights_beyond_float16_stay_float32(tmp_path):
     generator = np.random.default_rng(0)
     nodes = [
         helper.make_node("MatMul", [before, weights], [after], weights)
-        for before, weights, after in (("x", "first", "a"), ("a", "large", "b"), ("b", "second", "c"), ("c", "last", "y"))
-    ]  # fmt: skip
+        for before, weights, after in zip("xabc", ("first", "large", "second", "last"), "abcy")
+    ]
     constants = {name: generator.normal(size=(4, 4)) for name in ("first", "large", "second", "last")}
     constants["large"][1, 2] = 7e4
     write_model(tmp_path / "m.onnx", nodes, {"x": [1, 4]}, {"y": [1, 4]}, constants)

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from reloc_ros.errors import BackendError
-from reloc_ros.inference import engine_cache
 from reloc_ros.inference.build_lock import BuildLock, holder_of
-from reloc_ros.inference.engine_cache import Build, EngineCache, EngineKey
+from reloc_ros.inference.engine_cache import Build, EngineCache
+from reloc_ros.inference.engine_key import CACHE_SCHEMA, EngineKey
 
 CHECKOUT = Path(__file__).parents[2]
 KEY = EngineKey(
@@ -60,7 +60,7 @@ def cache(tmp_path: Path) -> EngineCache:
         {"target": "sm89"},
         {"precision": "fp32"},
         {"shapes": {"image": (1, 64, 48, 3), "rays": (1, 48, 3)}},
-        {"schema": engine_cache.CACHE_SCHEMA + 1},
+        {"schema": CACHE_SCHEMA + 1},
     ],
     ids=lambda change: next(iter(change)),
 )

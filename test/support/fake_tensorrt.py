@@ -74,7 +74,7 @@ class FakeCudaRuntime:
         self.memory: dict[int, Memory] = {}
         self.streams: dict[int, Stream] = {}
         self.graphs: list[Graph] = []
-        self.freed: set[int] = set()
+        self.freed: dict[int, Memory] = {}
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
@@ -137,10 +137,9 @@ class FakeCudaRuntime:
 
     def _allocate(self, kind, size):
         assert not any(stream.capture is not None for stream in self.streams.values()), "allocation in a capture"
-        # Never zero, so that whoever relies on fresh memory sees it.
-        data = (ctypes.c_uint8 * size)(*([0xAB] * size))
+        # A float32 of 48.6, so that whoever relies on fresh memory sees it.
+        data = (ctypes.c_uint8 * size)(*([0x42] * size))
         address = ctypes.addressof(data)
-        self.freed.discard(address)
         self.memory[address] = Memory(kind, data)
         return 0, address
 
@@ -148,8 +147,8 @@ class FakeCudaRuntime:
         assert address not in self.freed, f"{address:#x} is freed twice"
         assert self.memory[address].kind in kinds, f"{address:#x} is {self.memory[address].kind} memory"
         assert not any(stream.queue for stream in self.streams.values()), "memory is freed under queued work"
-        self.freed.add(address)
-        del self.memory[address]
+        # Kept, so that no later memory gets the address.
+        self.freed[address] = self.memory.pop(address)
         return (0,)
 
     def cudaMalloc(self, size):

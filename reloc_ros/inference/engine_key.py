@@ -1,0 +1,70 @@
+"""What an engine depends on: it is found again only where all of it is the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reloc_ros.bundle.load import Bundle
+from reloc_ros.errors import BackendError
+
+CACHE_SCHEMA = 1
+"""Goes up whenever an older engine must not be found any more."""
+
+NOT_BOUND = "any"
+"""Stands for the GPU and CUDA of an engine that was compiled for a kind of card instead of the one in the machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineKey:
+    """Everything an engine depends on.
+
+    Args:
+        files: sha256 of the bundle's ONNX file and of its external data, by name.
+        flavour: `tensorrt` or `tensorrt_rtx`.
+        tensorrt: its version.
+        cuda: versions of the CUDA runtime and driver.
+        gpu: name of the card.
+        target: compute capability, `sm86`.
+        precision: recipe applied to the graph.
+        shapes: of the input tensors, by name.
+        schema: of this cache.
+    """
+
+    files: Mapping[str, str]
+    flavour: str
+    tensorrt: str
+    cuda: str
+    gpu: str
+    target: str
+    precision: str
+    shapes: Mapping[str, tuple[int, ...]]
+    schema: int = CACHE_SCHEMA
+
+    def __post_init__(self) -> None:
+        empty = [name for name, value in asdict(self).items() if not value]
+        if empty:
+            raise BackendError(f"engine key has no {empty[0]}; an engine is only found under a complete key")
+
+    def plain(self) -> dict[str, Any]:
+        """Return the key as JSON holds it."""
+        shapes = {name: list(shape) for name, shape in sorted(self.shapes.items())}
+        return {**asdict(self), "files": dict(sorted(self.files.items())), "shapes": shapes}
+
+    @property
+    def digest(self) -> str:
+        """The entry's name: 32 hex digits that change with any part of the key."""
+        text = json.dumps(self.plain(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def bundle_part(bundle: Bundle) -> dict[str, Any]:
+    """Return the part of the key that a verified bundle determines."""
+    spec, rays = bundle.manifest.input, bundle.manifest.rays
+    shapes: dict[str, tuple[int, ...]] = {spec.name: spec.shape}
+    if rays is not None:
+        shapes[rays.name] = rays.shape
+    return {"files": dict(bundle.manifest.files), "shapes": shapes}
