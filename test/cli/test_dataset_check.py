@@ -19,7 +19,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A walk through the room with a pattern that SIFT finds corners in."""
     generator = np.random.default_rng(1).integers(30, 226, 997)
 
-    def painted(camera, T_map_camera):
+    def painted(camera, T_map_camera, paint):
         rays = box_room.ray_grid(camera, camera.height, camera.width)
         tiles = np.floor(box_room.wall_points(T_map_camera, rays) / 0.17).astype(int) @ np.array([73, 179, 283])
         return np.repeat(generator[tiles % 997].reshape(camera.height, camera.width, 1), 3, axis=2).astype(np.uint8)

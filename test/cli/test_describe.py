@@ -18,7 +18,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     arguments = []
     for name, colour in (("red_room", (215, 20, 25)), ("lab", (40, 90, 200))):
 
-        def painted(camera, T_map_camera, colour=colour):
+        def painted(camera, T_map_camera, paint, colour=colour):
             image = np.full((camera.height, camera.width, 3), 245, np.uint8)
             image[camera.height // 2 :] = colour
             return image
