@@ -9,6 +9,7 @@ Example:
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ ARGUMENTS = (
 # So that each namespace has a TF tree of its own, as all over nav2.
 TF_REMAPPINGS = [("/tf", "tf"), ("/tf_static", "tf_static")]
 RESPAWN_DELAY_S = 2.0
+# How long nav2's manager waits for a heartbeat.
+BOND_TIMEOUT_S = 4.0
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -120,8 +123,8 @@ def manager(names: list[str]) -> Node:
             {
                 "autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool),
                 "node_names": names,
-                # A manager that waits for bonds gives up nodes that have none, as ours.
-                "bond_timeout": 0.0,
+                # A manager that waits for bonds gives up nodes that have none, as ours without bondpy.
+                "bond_timeout": 0.0 if find_spec("bondpy") is None else BOND_TIMEOUT_S,
             }
         ],
         ros_arguments=["--log-level", LaunchConfiguration("log_level")],

@@ -44,7 +44,7 @@ NOT_IMPORTED = {"launch", "launch_ros", "nav_msgs", "rosgraph_msgs", "std_msgs"}
 
 
 def is_ros(module: str) -> bool:
-    ros = {"rclpy", "tf2_ros", "cv_bridge", "ament_index_python"}
+    ros = {"rclpy", "tf2_ros", "bondpy", "cv_bridge", "ament_index_python"}
     return module in ros or module.endswith(("_msgs", "_srvs", "_interfaces"))
 
 

@@ -40,8 +40,8 @@ RELIABLE_LATEST = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliabili
 
 _TICK_S = 0.2
 
-_STOP_S = 2.0
-"""How long a transition waits for the frame at hand; lifecycle managers give up after 5 s."""
+_STOP_S = 0.5
+"""How long a transition waits for the frame at hand, so that it answers within a second."""
 
 
 class Relocalizer:

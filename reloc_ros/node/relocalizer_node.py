@@ -3,6 +3,7 @@
 `configure` verifies parameters and bundle and starts the worker, which loads the model in the background. A load that
 fails within `QUICK_LOAD_S` fails the transition; a longer one goes on while the node is already inactive or active:
 images that arrive meanwhile wait in a slot where the newest wins, and diagnostics say `loading`, `ready` or `failed`.
+A model that is known to have failed is not activated.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from rclpy.timer import Timer
 from reloc_ros.errors import RelocError
 from reloc_ros.localization.decision import Cause
 from reloc_ros.node import parameters
+from reloc_ros.node.bond import ManagerBond
 from reloc_ros.node.diagnostics import NodeView, diagnose
 from reloc_ros.node.log_forwarding import RosLogHandler
 from reloc_ros.node.model import OpenModel, open_model
@@ -35,8 +37,8 @@ from reloc_ros.node.relocalize_requests import RelocalizeRequests
 from reloc_ros.node.relocalizer import Relocalizer
 from reloc_ros.node.statistics import Statistics
 
-QUICK_LOAD_S = 2.0
-"""How long `configure` waits for the model: lifecycle managers give up a transition after 5 s."""
+QUICK_LOAD_S = 0.5
+"""How long `configure` waits for the model, so that every transition answers within a second."""
 
 _END_S = 1.0
 
@@ -60,6 +62,7 @@ class RelocalizerNode(LifecycleNode):
         self._log_handler.attach()
         self._parameter_problems = parameters.declare(self)
         self._settings = parameters.current(self)
+        self._bond = ManagerBond(self)
         self._requests = RelocalizeRequests(self, lambda: self._settings)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
@@ -76,8 +79,12 @@ class RelocalizerNode(LifecycleNode):
         """Begin to use images and to publish."""
 
         def activate() -> None:
+            relocalizer = self._configured()
+            if relocalizer.worker.error is not None:
+                raise RelocError(f"the model could not be loaded ({relocalizer.worker.error}); clean up and configure")
             super(RelocalizerNode, self).on_activate(state)
-            self._configured().activate()
+            self._bond.form(self._settings.bond_heartbeat_period)
+            relocalizer.activate()
 
         return self._attempt("activate", activate, "active")
 
@@ -86,6 +93,7 @@ class RelocalizerNode(LifecycleNode):
 
         def deactivate() -> None:
             self._configured().deactivate()
+            self._bond.end()
             super(RelocalizerNode, self).on_deactivate(state)
 
         return self._attempt("deactivate", deactivate, "inactive")
@@ -139,6 +147,7 @@ class RelocalizerNode(LifecycleNode):
             raise worker.error
 
     def _close(self) -> None:
+        self._bond.end()
         if self._relocalizer is not None:
             self._relocalizer.close()
             self._relocalizer = None

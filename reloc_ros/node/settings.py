@@ -164,6 +164,12 @@ class Settings:
         limits=(0.1, 30.0),
         fixed=False,
     )
+    bond_heartbeat_period: float = _parameter(
+        0.1,
+        "Seconds between heartbeats to nav2's lifecycle manager, where `bondpy` is installed; 0 sends none, and the "
+        "manager needs `bond_timeout: 0.0`.",
+        limits=(0.0, 1.0),
+    )
     diagnostics_rate_hz: float = _parameter(1.0, "How often diagnostics are published, Hz.", limits=(0.1, 50.0))
     max_latency_s: float = _parameter(
         0.5, "Mean latency above which diagnostics warn, s.", limits=(0.001, 60.0), fixed=False

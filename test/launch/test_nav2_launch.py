@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def nav2_common(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stand_in.RewrittenYaml = RewrittenYaml  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "nav2_common", types.ModuleType("nav2_common"))
     monkeypatch.setitem(sys.modules, "nav2_common.launch", stand_in)
+    monkeypatch.setitem(sys.modules, "bondpy", None)
 
 
 class Started:
@@ -110,6 +112,13 @@ def test_authority_is_map_server_and_ours_under_the_manager() -> None:
     ours = nodes["/relocalizer_node"].parameters
     assert (ours["role"], ours["use_sim_time"], ours["pose_of"]) == ("authority", False, "base")
     assert "amcl" not in "".join(nodes)
+
+
+def test_the_manager_waits_for_bonds_where_bondpy_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bondpy = types.ModuleType("bondpy")
+    bondpy.__spec__ = ModuleSpec("bondpy", None)
+    monkeypatch.setitem(sys.modules, "bondpy", bondpy)
+    assert started("nav2_localization.launch.py")[f"/{MANAGER}"].parameters["bond_timeout"] == 4.0
 
 
 def test_initializer_starts_amcl_before_ours() -> None:
