@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from engine_compiler import compiles
-from fake_bundles import make_manifest
+from fake_bundles import make_manifest, make_scene
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from reloc_ros.bundle.load import Bundle, load_bundle
@@ -160,6 +161,37 @@ def test_onnxruntime_has_no_bfloat16_on_the_cpu(graphs):
     # When this fails, `export.engine` can judge bf16 graphs here.
     with pytest.raises(Exception, match="bfloat16"):
         run(graphs("implicit_geometry", "bf16")[1])
+
+
+SOLVERS = {
+    "dimm": (
+        "rays",
+        {
+            "rows": 4, "columns": 6, "centre_x_m": 0.0, "centre_y_m": 0.0, "centre_z_m": 0.0, "direction_std_rad": 0.3,
+            "moment_std_m": 0.5, "hypotheses": 64, "seed": 0, "min_inlier_ratio": 0.5,
+        },
+    ),
+    "mvl_loc": (
+        "regression",
+        {
+            "rows": 4, "columns": 6, "min_scene_probability": 0.9, "min_position_std_m": 0.02,
+            "min_rotation_std_rad": 0.01,
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["fp16", "mixed"])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_poses_from_tokens_stay(name, precision, graphs):
+    source, target, _ = graphs(name, precision)
+    kind, settings = SOLVERS[name]
+    scenes = [make_scene(name=f"scene {i}") for i in range(run(source).get("scene_logits", np.zeros((1, 1))).shape[1])]
+    manifest = replace(NETWORKS[name]()[1], output_kind=kind, solve=settings, scenes=tuple(scenes))
+    bundle = Bundle(path=source.parent, manifest=manifest)
+    verdict = judge(_backend(bundle, source), _backend(bundle, target), manifest, synthetic_images(manifest, 4))
+    assert verdict.passed, verdict.said
+    assert "over 4 images" in verdict.said
 
 
 @pytest.mark.parametrize("precision", ["fp16", "mixed"])
