@@ -74,6 +74,7 @@ class Relocalizer:
         self._load = load
         self._statistics = statistics
         self._active = False
+        self._is_closed = False
         self._publishing = Lock()
         self._timers: list[Timer] = []
         self._slot: LatestSlot[Arrival] = LatestSlot()
@@ -151,6 +152,7 @@ class Relocalizer:
         self._node.destroy_service(self._reinitialize)
         self._transforms.close()
         with self._publishing:
+            self._is_closed = True
             self.navigation.close()
         self._debug_image.close()
         # A model that is still at work is freed with its thread.
@@ -169,10 +171,14 @@ class Relocalizer:
             publishing=self._publishing,
             is_current=lambda arrival: self._active and arrival.epoch == self._intake.epoch,
         )
-        self._scene_hints.serve(model.localizer)
         with self._publishing:
+            if self._is_closed:
+                # Cleaned up while it loaded: there is nobody left to serve.
+                model.close()
+                return
+            self._scene_hints.serve(model.localizer)
             self.navigation.serve(model)
-        self.model = model
+            self.model = model
         _log.info("%s is ready on %s (%s, %s)", model.method, model.backend, model.device, model.precision)
 
     def _handle(self, arrival: Arrival) -> None:
