@@ -43,6 +43,7 @@ def build_engine(model: Path, engine: Path, library: Library, target: str, progr
 
     Raises:
         EngineBuildError: TensorRT does not take the graph or the target, or the child died.
+        OSError: the child could not write the engine.
     """
     command = [sys.executable, "-m", __name__, str(model), str(engine), library.flavour, target]
     package_root = str(Path(__file__).resolve().parents[2])
@@ -65,6 +66,8 @@ def build_engine(model: Path, engine: Path, library: Library, target: str, progr
                 raise
         log.seek(0)
         said = "\n".join(log.read().splitlines()[-_LOG_LINES:])
+    if result.get("errno"):
+        raise OSError(result["errno"], os.strerror(result["errno"]), str(engine))
     if child.returncode != 0 or not result:
         raise EngineBuildError(_failure(child.returncode, said))
     return Build(**result)
@@ -158,7 +161,10 @@ def main(arguments: list[str]) -> int:
             find_library(flavour), Path(model), target, lambda phase, done: report(phase=phase, done=done)
         )
         Path(engine).write_bytes(data)
-    except (BackendError, OSError) as error:
+    except OSError as error:
+        report(errno=error.errno)
+        return 1
+    except BackendError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -260,6 +260,22 @@ def test_what_the_child_said_is_in_the_error(real_library, tmp_path):
     assert not (tmp_path / "e").exists()
 
 
+def test_a_full_disk_is_no_fault_of_the_precision(real_library, bundle, cache):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full to write to")
+    with pytest.raises(OSError, match="No space left") as caught:
+        build_engine(bundle.model_path, full, real_library, "sm86")
+    assert caught.value.filename == "/dev/full"
+    machine = Machine(library=real_library, cuda=None, no_gpu="none")
+
+    def compiles(model, path, library, target, progress):
+        return build_engine(model, full, library, target)
+
+    with pytest.raises(BackendError, match=r"cannot be written.*No space left.*onnxruntime"):
+        build_best(bundle, cache, machine, target="sm86", compiles=compiles)
+
+
 def test_a_child_that_is_killed_is_an_error(bundle, tmp_path, monkeypatch):
     (tmp_path / "tensorrt.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
