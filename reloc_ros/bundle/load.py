@@ -32,8 +32,14 @@ def load_bundle(path: str | Path) -> Bundle:
     Raises:
         BundleError: folder, manifest or a listed file is missing, truncated or changed, or the schema is not ours.
     """
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
+    try:
+        folder = Path(path).expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError) as error:  # a name too long, a user that does not exist
+        raise BundleError(
+            f"bundle {path} is not a folder ({error}); give the folder that `reloc export` wrote"
+        ) from error
+    if not is_folder:
         raise BundleError(f"bundle {folder} is not a folder; give the folder that `reloc export` wrote")
     manifest_path = folder / MANIFEST_NAME
     if not manifest_path.is_file():

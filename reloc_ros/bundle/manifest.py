@@ -231,12 +231,14 @@ def read_manifest(path: Path) -> Manifest:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path} cannot be read ({error}); copy the bundle again or `reloc export` it") from error
-    except yaml.YAMLError as error:
+    # PyYAML lets through what Python says of impossible dates and of too many digits or brackets.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} is no valid YAML ({error}); copy the bundle again or `reloc export` it") from error
     try:
         _check_schema_version(data)
         return read_dataclass(Manifest, data, "manifest")
-    except BundleError as error:
+    # Python refuses to print numbers of thousands of digits.
+    except (BundleError, ValueError) as error:
         raise BundleError(f"{path}: {error}") from error
 
 

@@ -67,7 +67,10 @@ def _read(hint: Any, value: object, where: str) -> Any:
         raise BundleError(f"{where} is {_short(value)}, expected a value of type {hint.__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         raise BundleError(f"{where} is {value}, expected a finite number")
-    return hint(value)
+    try:
+        return hint(value)
+    except OverflowError as error:
+        raise BundleError(f"{where} is {_short(value)}, expected a finite number") from error
 
 
 def _read_union(hint: Any, value: object, where: str) -> Any:

@@ -21,6 +21,11 @@ DISTORTION_MODELS: dict[str, tuple[Callable[[tuple[float, ...]], Lens], tuple[in
 """Name in CameraInfo: the lens, and how many coefficients it may be given (none means an ideal lens)."""
 
 
+# No camera has numbers beyond these, and their powers overflow.
+_LEAST_FOCAL_PX = 1e-3
+_LARGEST = 1e6
+
+
 @dataclass(frozen=True, eq=False)
 class PinholeCamera:
     """A camera with focal lengths, principal point and lens distortion; two with equal values are equal.
@@ -121,6 +126,11 @@ def _checked_matrix(K: Any) -> Array:
             f"focal lengths fx = {matrix[0, 0]:g}, fy = {matrix[1, 1]:g} px must be > 0; an all-zero K means an "
             "uncalibrated camera: calibrate it or fill in its camera_info"
         )
+    if min(matrix[0, 0], matrix[1, 1]) < _LEAST_FOCAL_PX or np.max(np.abs(matrix)) > _LARGEST:
+        raise CameraError(
+            f"K is {matrix.tolist()}, expected focal lengths from {_LEAST_FOCAL_PX:g} px and nothing beyond {_LARGEST:g}; "
+            "check the calibration"
+        )
     form = np.array([[matrix[0, 0], 0.0, matrix[0, 2]], [0.0, matrix[1, 1], matrix[1, 2]], [0.0, 0.0, 1.0]])
     if not np.array_equal(matrix, form):
         raise CameraError(f"K is {matrix.tolist()}, expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] without skew")
@@ -136,4 +146,6 @@ def _create_lens(model: str, distortion: tuple[float, ...]) -> Lens:
         raise CameraError(f"'{model}' was given {len(distortion)} distortion coefficients, expected one of {counts}")
     if not np.all(np.isfinite(distortion)):
         raise CameraError(f"distortion {distortion} is not finite; check the calibration")
+    if max(map(abs, distortion), default=0.0) > _LARGEST:
+        raise CameraError(f"distortion {distortion} has a coefficient beyond {_LARGEST:g}; check the calibration")
     return create(distortion)

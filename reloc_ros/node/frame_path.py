@@ -18,7 +18,7 @@ from reloc_ros.errors import ImageError
 from reloc_ros.localization.picture import Caption, annotate, verdict
 from reloc_ros.localization.solve.solution import Failure
 from reloc_ros.node.camera_source import CameraSource
-from reloc_ros.node.conversions import image_to_rgb
+from reloc_ros.node.conversions import NS_PER_S, image_to_rgb
 from reloc_ros.node.debug_image import DebugImage
 from reloc_ros.node.frame_intake import Arrival
 from reloc_ros.node.model import Model
@@ -92,7 +92,7 @@ class FramePath:
                 self._statistics.count("dropped")
                 return
             judged = self._run(Reason.OUTPUT_FAILED, lambda ready: self._judge(ready, arrival), placed)
-            if isinstance(placed, Failure) and arrival.stamp_ns != 0:
+            if isinstance(placed, Failure) and arrival.stamp_ns > 0:
                 detail = f"{placed.reason.value}: {placed.detail}"
                 self._navigation.on_rejected(arrival.stamp_ns, arrival.received_ns, T_odom_body, detail)
         latency_s = perf_counter() - arrival.received_s
@@ -113,8 +113,9 @@ class FramePath:
             image = image_to_rgb(arrival.message)
         except ImageError as error:
             return Failure(reason=Reason.BAD_IMAGE, detail=str(error))
-        if arrival.stamp_ns == 0:
-            detail = "the image's stamp is 0, expected its time of exposure; correct the camera driver"
+        if arrival.stamp_ns <= 0:
+            seconds = arrival.stamp_ns / NS_PER_S
+            detail = f"the image's stamp is {seconds:g} s, expected its time of exposure; correct the camera driver"
             return Failure(reason=Reason.BAD_IMAGE, detail=detail)
         height, width = image.shape[:2]
         camera = self._cameras.camera(self._model.camera_model, width, height)
@@ -137,7 +138,7 @@ class FramePath:
 
     def _odometry(self, placed: Placed | Failure, arrival: Arrival) -> Array | None:
         """Return T_odom_body at the stamp of an image without a pose; a failed look-up is not waited for twice."""
-        if not isinstance(placed, Failure) or placed.reason is Reason.NO_TRANSFORM or arrival.stamp_ns == 0:
+        if not isinstance(placed, Failure) or placed.reason is Reason.NO_TRANSFORM or arrival.stamp_ns <= 0:
             return None
         return self._transforms.odometry(arrival.stamp_ns, wait=True)
 

@@ -35,7 +35,7 @@ LARGEST_GROWTH_MB = 8.0
 def held(node: Any) -> dict[str, int]:
     kinds = ("publishers", "subscriptions", "clients", "services", "timers", "guards", "waitables")
     counts = {kind: len(list(getattr(node, kind))) for kind in kinds}
-    return {**counts, "threads": threading.active_count(), "files": len(os.listdir("/proc/self/fd"))}
+    return {**counts, "threads": threading.active_count(), "files": len(list(Path("/proc/self/fd").iterdir()))}
 
 
 def resident_mb() -> float:
