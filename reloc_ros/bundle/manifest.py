@@ -220,6 +220,14 @@ class Manifest:
             _require(_FILE_NAME.fullmatch(name), f"files names {name!r}, expected a plain file name")
             _require(_SHA256.fullmatch(digest), f"files: {name} has sha256 {digest!r}, expected 64 hex digits")
 
+    @property
+    def inputs(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and numpy type of the network's input tensors by name, in its order."""
+        tensors: dict[str, tuple[tuple[int, ...], str]] = {self.input.name: (self.input.shape, self.input.dtype)}
+        if self.rays is not None:
+            tensors[self.rays.name] = (self.rays.shape, "float32")
+        return tensors
+
 
 def read_manifest(path: Path) -> Manifest:
     """Return the manifest in a YAML file.

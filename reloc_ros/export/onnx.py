@@ -6,6 +6,7 @@ import logging
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,9 +24,7 @@ def export_onnx(network: nn.Module, manifest: Manifest, path: Path) -> None:
         manifest: says the names and shapes of its tensors.
         path: file to write.
     """
-    inputs = {manifest.input.name: torch.zeros(manifest.input.shape, dtype=torch.uint8)}
-    if manifest.rays is not None:
-        inputs[manifest.rays.name] = torch.zeros(manifest.rays.shape)
+    inputs = {name: torch.from_numpy(np.zeros(shape, dtype)) for name, (shape, dtype) in manifest.inputs.items()}
     # The exporter announces each pass it makes; nothing of it is for the user.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():

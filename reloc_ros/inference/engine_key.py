@@ -63,8 +63,5 @@ class EngineKey:
 
 def bundle_part(bundle: Bundle) -> dict[str, Any]:
     """Return the part of the key that a verified bundle determines."""
-    spec, rays = bundle.manifest.input, bundle.manifest.rays
-    shapes: dict[str, tuple[int, ...]] = {spec.name: spec.shape}
-    if rays is not None:
-        shapes[rays.name] = rays.shape
+    shapes = {name: shape for name, (shape, _) in bundle.manifest.inputs.items()}
     return {"files": dict(bundle.manifest.files), "shapes": shapes}

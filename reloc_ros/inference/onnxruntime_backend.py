@@ -15,6 +15,7 @@ from reloc_ros.errors import BackendError
 from reloc_ros.types import Outputs
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_ONNX_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 _NAMES = {"cpu": "onnxruntime", "cuda": "onnxruntime_cuda"}
 
 
@@ -89,11 +90,8 @@ def _create_session(model: Path, device: str, threads: int) -> onnxruntime.Infer
 
 
 def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
-    spec = manifest.input
     inputs = {node.name: (node.type, tuple(node.shape)) for node in session.get_inputs()}
-    expected: dict[str, tuple[str, tuple[int, ...]]] = {spec.name: (f"tensor({spec.dtype})", spec.shape)}
-    if manifest.rays is not None:
-        expected[manifest.rays.name] = ("tensor(float)", manifest.rays.shape)
+    expected = {name: (_ONNX_TYPES[dtype], shape) for name, (shape, dtype) in manifest.inputs.items()}
     if inputs != expected:
         raise BackendError(f"the network's inputs are {inputs}, the manifest says {expected}; export the bundle again")
     outputs = {node.name: node for node in session.get_outputs()}

@@ -114,10 +114,7 @@ def _passed_engine(bundle: Bundle, cache: EngineCache, library: Library, cuda: C
 
 
 def _input_arrays(manifest: Manifest) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {manifest.input.name: np.empty(manifest.input.shape, np.uint8)}
-    if manifest.rays is not None:
-        arrays[manifest.rays.name] = np.empty(manifest.rays.shape, np.float32)
-    return arrays
+    return {name: np.empty(shape, dtype) for name, (shape, dtype) in manifest.inputs.items()}
 
 
 def _check_interface(run: EngineRun, manifest: Manifest) -> None:

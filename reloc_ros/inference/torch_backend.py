@@ -41,8 +41,7 @@ class TorchBackend:
             )
         if threads:
             torch.set_num_threads(threads)
-        rays = bundle.manifest.rays
-        self._inputs = (bundle.manifest.input.name,) + (() if rays is None else (rays.name,))
+        self._inputs = tuple(bundle.manifest.inputs)
         self._outputs = bundle.manifest.outputs
         self._network: torch.nn.Module | None = _load_network(bundle.manifest.method, path).eval()
 

@@ -78,7 +78,7 @@ def open_model(settings: Settings) -> Load:
     def load() -> Model:
         backend = create_backend(settings.backend, bundle, settings.threads)
         # The first run allocates and picks kernels; better now than in the robot's first frame.
-        backend.run({manifest.input.name: np.zeros(manifest.input.shape, dtype=np.uint8)})
+        backend.run({name: np.zeros(shape, dtype) for name, (shape, dtype) in manifest.inputs.items()})
         return Model(
             localizer=Localizer(manifest, backend),
             method=manifest.method,

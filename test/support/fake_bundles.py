@@ -22,6 +22,7 @@ from reloc_ros.bundle.manifest import (
     InputSpec,
     Manifest,
     MapBounds,
+    RaysSpec,
     SceneSpec,
 )
 from reloc_ros.cameras.camera import ray_grid
@@ -155,3 +156,38 @@ def write_lookup_model(path: Path, answers: dict[str, Array], spec: InputSpec = 
     graph = helper.make_graph(nodes, "lookup", [image], outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, path)
+
+
+def write_rays_bundle(folder: Path, poses: list[Array], **changes: Any) -> Bundle:
+    """Write a bundle of kind `rays` that answers frame k with the rays of poses[k]; it takes the camera's rays, too."""
+    rays_camera = ray_grid(CAMERA.resized(INPUT.width, INPUT.height), ROWS, COLUMNS)
+    directions = np.stack([rays_camera @ T[:3, :3].T for T in poses])
+    positions = np.stack([T[:3, 3] for T in poses])[:, np.newaxis]
+    confidence = np.ones(directions.shape[:2])
+    answers = {
+        "directions_map": directions,
+        "moments_m": np.cross(np.broadcast_to(positions, directions.shape), directions),
+        "direction_confidence": confidence,
+        "moment_confidence": confidence,
+    }
+    settings = {
+        "rows": ROWS,
+        "columns": COLUMNS,
+        "centre_x_m": 0.0,
+        "centre_y_m": 0.0,
+        "centre_z_m": 0.0,
+        "direction_std_rad": 0.01,
+        "moment_std_m": 0.02,
+        "hypotheses": 16,
+        "seed": 0,
+        "min_inlier_ratio": 0.3,
+    }
+    rays = RaysSpec(rows=ROWS, columns=COLUMNS)
+    described = {"method": "dimm", "output_kind": "rays", "outputs": tuple(answers), "rays": rays}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    model = folder.parent / f"{folder.name}.onnx"
+    write_lookup_model(model, answers)
+    graph = onnx.load(model)
+    graph.graph.input.append(helper.make_tensor_value_info(rays.name, TensorProto.FLOAT, rays.shape))
+    onnx.save(graph, model)
+    return write_bundle(folder, make_manifest(**{**described, "solve": settings, **changes}), {"model.onnx": model})
