@@ -257,7 +257,8 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         BundleError: `training` or `metrics` hold something that is not plain text, numbers, lists and dicts.
     """
     try:
-        text = yaml.safe_dump(to_plain(manifest), sort_keys=False, allow_unicode=True)
+        # In ASCII: of the characters beyond it YAML reads some, such as U+0085, as ends of lines.
+        text = yaml.safe_dump(to_plain(manifest), sort_keys=False)
     except yaml.YAMLError as error:
         raise BundleError(
             f"manifest holds a value that is not plain: {error}; convert it to float, int or str"
