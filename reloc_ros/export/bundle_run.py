@@ -49,7 +49,12 @@ def export_run(run: Path, out: Path, *, map_frames: Mapping[str, str] | None = N
     if not (run / BEST).is_file():
         raise TrainingError(f"{run} holds no {BEST}; give the --out folder of a finished `reloc train`")
     network, content = load_trained(run)
-    manifest = _manifest(content, map_frames or {})
+    try:
+        manifest = _manifest(content, map_frames or {})
+    except (KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{run / BEST} was written by another version of this program ({error}); train again with this one"
+        ) from error
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch) / MODEL_NAME
         export_onnx(network, manifest, model)

@@ -99,6 +99,14 @@ def test_a_map_frame_for_a_scene_that_is_not_there_is_refused(run, tmp_path):
         export_run(run, tmp_path / "bundle", map_frames={"cellar": "box"})
 
 
+def test_a_run_of_another_version_is_refused(run, tmp_path):
+    content = checkpoint.load(run / checkpoint.BEST)
+    content["serving"]["scenes"][0]["covariance_scale"] = content["serving"]["scenes"][0].pop("covariance")
+    checkpoint.save(tmp_path / checkpoint.BEST, content)
+    with pytest.raises(TrainingError, match=r"written by another version of this program .*covariance"):
+        export_run(tmp_path, tmp_path / "bundle")
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(TrainingError, match=r"no best\.pt"):
         export_run(tmp_path, tmp_path / "bundle")
