@@ -37,7 +37,7 @@ class ManagerBond:
         except ImportError:
             self._tell_lack()
             return
-        bond = bondpy.Bond(_TOPIC, self._node.get_name(), self._node)
+        bond = bondpy.Bond(self._node, _TOPIC, self._node.get_name())
         bond.set_heartbeat_period(period_s)
         bond.set_heartbeat_timeout(_TIMEOUT_S)
         bond.start()

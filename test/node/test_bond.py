@@ -24,8 +24,8 @@ class Bond:
     made: list[Bond]
     is_context_gone = False
 
-    def __init__(self, topic: str, name: str, node: Any) -> None:
-        self.settings: dict[str, Any] = {"topic": topic, "id": name}
+    def __init__(self, node: Any, topic: str, bond_id: str) -> None:
+        self.settings: dict[str, Any] = {"topic": topic, "id": bond_id}
         self.steps: list[str] = []
         self.node = node
         self.pub = node.create_publisher(String, topic, 1)
