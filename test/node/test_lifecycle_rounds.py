@@ -38,6 +38,11 @@ def held(node: Any) -> dict[str, int]:
     return {**counts, "threads": threading.active_count(), "files": len(list(Path("/proc/self/fd").iterdir()))}
 
 
+def grown(node: Any, before: dict[str, int]) -> dict[str, int]:
+    """Return what is more than before; threads and files of an earlier test may end meanwhile."""
+    return {kind: count for kind, count in held(node).items() if count > before[kind]}
+
+
 def resident_mb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / MB
@@ -67,7 +72,7 @@ def test_a_hundred_rounds_with_a_real_bundle_leave_nothing(tmp_path: Path) -> No
         for _ in range(ROUNDS):
             one_round(robot.node)
             resident.append(resident_mb())
-        assert held(robot.node) == before
+        assert grown(robot.node, before) == {}
         slope_mb = np.polyfit(np.arange(ROUNDS), resident, 1)[0]
         assert slope_mb * ROUNDS < LARGEST_GROWTH_MB
         # And it still works.
@@ -110,7 +115,7 @@ def test_no_transition_waits_for_a_large_model(tmp_path: Path, monkeypatch: pyte
         assert node.trigger_deactivate() == SUCCESS
         monkeypatch.setattr("reloc_ros.node.relocalizer._STOP_S", 60.0)
         assert node.trigger_cleanup() == SUCCESS
-        assert {**held(node), "files": 0} == {**unconfigured, "files": 0}
+        assert grown(node, unconfigured).keys() <= {"files"}
 
 
 def test_what_was_cleaned_up_while_it_loaded_serves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
