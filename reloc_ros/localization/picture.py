@@ -23,6 +23,8 @@ _FILLED = 0.95
 
 _OPAQUE = 0.75
 """Share of the heat map in the pixels that count most: what lies under them can still be seen."""
+_LEAST_CONTRAST = 0.5
+"""Of the largest weight: smaller differences are drawn as what they are, small."""
 _TOP_PERCENT = 99.0
 """Cells above this percentile look alike, so that one cell with all the weight does not hide the rest."""
 
@@ -76,7 +78,9 @@ def annotate(
 
 
 def with_heat(image: Image, cell_weights: Array) -> Image:
-    """Return the image (H, W, 3) under a heat map of its cells; cells that count for nothing stay as they are.
+    """Return the image (H, W, 3) under a heat map of its cells; those that count least stay as they are.
+
+    Weights that hardly differ give a faint map: a picture of what stands out must not invent it.
 
     Args:
         image: RGB.
@@ -87,7 +91,8 @@ def with_heat(image: Image, cell_weights: Array) -> Image:
     if top <= 0.0:
         return image
     height, width = image.shape[:2]
-    share = np.clip(known / top, 0.0, 1.0).astype(np.float32)
+    least = float(np.min(known))
+    share = np.clip((known - least) / max(top - least, _LEAST_CONTRAST * top), 0.0, 1.0).astype(np.float32)
     # Cells have equal sizes and fill the image, as pixels do: resizing puts each value at the centre of its cell.
     heat = np.asarray(cv2.resize(share, (width, height), interpolation=cv2.INTER_LINEAR))
     coloured_bgr = cv2.applyColorMap(np.round(255.0 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
