@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from reloc_ros.cli.train import METHODS
 from reloc_ros.errors import ConfigError
+from reloc_ros.networks.table import NETWORKS
 from reloc_ros.training.config import (
     CONFIGS,
     ImplicitGeometryConfig,
@@ -15,6 +17,7 @@ from reloc_ros.training.config import (
     read_config,
 )
 from reloc_ros.training.image_config import InputConfig
+from reloc_ros.training.tasks import TASKS
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -84,3 +87,9 @@ def test_sides_follow_the_encoders_step():
 def test_every_methods_defaults_survive_the_way_to_a_file(method):
     config = config_from_dict(method, {})
     assert config_from_dict(method, config_to_dict(config)) == config
+
+
+def test_what_can_be_configured_can_be_trained_and_asked_for():
+    assert set(METHODS) == set(CONFIGS) == set(TASKS)
+    # An encoder is trained, but does not localize by itself.
+    assert set(NETWORKS) == set(CONFIGS) - {"encoder"}
