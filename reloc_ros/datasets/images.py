@@ -128,6 +128,20 @@ def read_image(path: Path) -> Image:
     return image
 
 
+def tracked_pose(matrix: Array, path: Path) -> Array | None:
+    """Return `rounded_pose`, or None for a pose that is not finite: how 7-Scenes and its kin write lost tracking.
+
+    Raises:
+        DatasetError: the matrix is finite and no pose.
+    """
+    return rounded_pose(matrix, path) if np.all(np.isfinite(matrix)) else None
+
+
+def untracked(image_path: Path) -> Skipped:
+    """Return that an image was left out because its pose is none."""
+    return Skipped(path=str(image_path), reason="no tracking: the pose is not finite")
+
+
 def rounded_pose(matrix: Array, path: Path) -> Array:
     """Return the rigid (4, 4) transform nearest to a pose read from a text file.
 

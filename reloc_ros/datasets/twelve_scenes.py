@@ -14,7 +14,7 @@ import numpy as np
 
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.datasets.files import camera_of, read_lines, read_numbers
-from reloc_ros.datasets.images import PosedImage, PosedImages, Skipped, image_loader, rounded_pose
+from reloc_ros.datasets.images import PosedImage, PosedImages, Skipped, image_loader, tracked_pose, untracked
 from reloc_ros.datasets.location import PARTS, Location
 from reloc_ros.errors import DatasetError
 
@@ -50,15 +50,15 @@ def read_twelve_scenes(location: str) -> PosedImages:
         for number in (number for number in frames if number in frames_of_it):
             image_path = frames[number]
             pose_path = image_path.with_name(image_path.name.replace(".color.jpg", ".pose.txt"))
-            matrix = read_numbers(pose_path, (4, 4))
-            if not np.all(np.isfinite(matrix)):
-                skipped.append(Skipped(path=str(image_path), reason="no tracking: the pose is not finite"))
+            T_map_camera = tracked_pose(read_numbers(pose_path, (4, 4)), pose_path)
+            if T_map_camera is None:
+                skipped.append(untracked(image_path))
                 continue
             images.append(
                 PosedImage(
                     name=f"{name}/{image_path.name}",
                     stamp_ns=round(number * _FRAME_NS),
-                    T_map_camera=rounded_pose(matrix, pose_path),
+                    T_map_camera=T_map_camera,
                     camera=camera,
                     load=image_loader(image_path),
                     sequence=name,

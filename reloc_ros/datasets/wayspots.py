@@ -10,11 +10,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.datasets.files import camera_of, existing_directory, pinhole_in_middle, read_lines, read_numbers
-from reloc_ros.datasets.images import PosedImage, PosedImages, Skipped, image_loader, read_image, rounded_pose
+from reloc_ros.datasets.images import (
+    PosedImage,
+    PosedImages,
+    Skipped,
+    image_loader,
+    read_image,
+    tracked_pose,
+    untracked,
+)
 from reloc_ros.datasets.location import PARTS, Location
 from reloc_ros.errors import DatasetError
 
@@ -49,15 +55,15 @@ def _read_part(folder: Path, images: list[PosedImage], skipped: list[Skipped]) -
         raise DatasetError(f"{folder / 'rgb'} is empty; copy it again")
     height, width = read_image(kinds["rgb"][0]).shape[:2]
     for index, (image_path, pose_path, calibration_path) in enumerate(zip(*kinds.values(), strict=True)):
-        matrix = read_numbers(pose_path, (4, 4))
-        if not np.all(np.isfinite(matrix)):
-            skipped.append(Skipped(path=str(image_path), reason="no tracking: the pose is not finite"))
+        T_map_camera = tracked_pose(read_numbers(pose_path, (4, 4)), pose_path)
+        if T_map_camera is None:
+            skipped.append(untracked(image_path))
             continue
         images.append(
             PosedImage(
                 name=f"{folder.name}/{image_path.name}",
                 stamp_ns=round(index * _FRAME_NS),
-                T_map_camera=rounded_pose(matrix, pose_path),
+                T_map_camera=T_map_camera,
                 camera=_camera(calibration_path, (width, height)),
                 load=image_loader(image_path),
                 sequence=folder.name,

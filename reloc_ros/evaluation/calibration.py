@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-from reloc_ros.evaluation.pose_error import error_vector
 from reloc_ros.evaluation.replay import FrameResult
+from reloc_ros.geometry.covariance import difference
 from reloc_ros.localization.calibration import PARTS, squared_mahalanobis
 from reloc_ros.types import Array
 
@@ -50,7 +50,7 @@ def levels_reached(results: Sequence[FrameResult], part: str) -> Array:
 
 def _squared(results: Sequence[FrameResult], part: str) -> Array:
     accepted = [(result.pose, result.T_map_camera) for result in results if result.pose is not None]
-    errors = np.array([error_vector(pose.T_map_camera, truth) for pose, truth in accepted]).reshape(-1, 6)
+    errors = np.array([difference(pose.T_map_camera, truth) for pose, truth in accepted]).reshape(-1, 6)
     covariances = np.array([pose.covariance for pose, _ in accepted]).reshape(-1, 6, 6)
     return squared_mahalanobis(errors, covariances, part)
 

@@ -18,13 +18,3 @@ def translation_error_m(T_map_camera_estimated: Array, T_map_camera_true: Array)
 def rotation_error_deg(T_map_camera_estimated: Array, T_map_camera_true: Array) -> float:
     """Return the angle of the rotation between two camera orientations, degrees in 0 to 180."""
     return math.degrees(float(rotation.angle_between_rad(T_map_camera_estimated[:3, :3], T_map_camera_true[:3, :3])))
-
-
-def error_vector(T_map_camera_estimated: Array, T_map_camera_true: Array) -> Array:
-    """Return what must be added to the estimate to reach the truth, in the order and axes of `Estimate.covariance`.
-
-    Returns:
-        (6,) x, y, z metres, rotX, rotY, rotZ radians: t_true = t + d[:3], R_true = Exp(d[3:]) R.
-    """
-    R_correction = T_map_camera_true[:3, :3] @ T_map_camera_estimated[:3, :3].T
-    return np.concatenate([T_map_camera_true[:3, 3] - T_map_camera_estimated[:3, 3], rotation.log(R_correction)])

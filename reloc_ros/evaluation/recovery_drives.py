@@ -17,10 +17,10 @@ import numpy as np
 
 from reloc_ros.datasets.images import PosedImage, PosedImages
 from reloc_ros.errors import DatasetError
-from reloc_ros.evaluation.pose_error import error_vector
 from reloc_ros.evaluation.recovery_simulation import FALSE_DEG, FALSE_M
 from reloc_ros.evaluation.simulated_drives import Sample
 from reloc_ros.geometry import rotation, se3
+from reloc_ros.geometry.covariance import difference
 from reloc_ros.localization.fusion import NS_PER_S, Belief, motion
 from reloc_ros.types import Array, Estimate, Frame, Localization
 
@@ -172,7 +172,7 @@ def fix_figures(drives: Sequence[Sequence[Look]]) -> dict[str, float]:
         for look in drive:
             if look.T_map_camera_seen is None or look.covariance is None:
                 continue
-            error = error_vector(look.T_map_camera_seen, look.T_map_camera)
+            error = difference(look.T_map_camera_seen, look.T_map_camera)
             errors.append((float(np.linalg.norm(error[:3])), math.degrees(float(np.linalg.norm(error[3:])))))
             squared.append(float(error @ np.linalg.solve(look.covariance, error)))
             wrongs.append(errors[-1][0] > FALSE_M or errors[-1][1] > FALSE_DEG)

@@ -6,7 +6,7 @@ is where the defaults of `RecoverySettings` come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from reloc_ros.evaluation.pose_error import rotation_error_deg, translation_error_m
 from reloc_ros.evaluation.simulated_drives import SCENARIOS, Sample, Scenario, draw_run
+from reloc_ros.localization.decision import Decision
 from reloc_ros.localization.fusion import NS_PER_S, OdometryNoise
 from reloc_ros.localization.recovery import Recovery
 from reloc_ros.localization.recovery_settings import RecoverySettings
@@ -51,23 +52,31 @@ class Outcome:
         return _count_false(self.published)
 
 
+def decisions(
+    samples: Sequence[Sample], settings: RecoverySettings, noise: OdometryNoise, *, signalled: bool
+) -> Iterator[tuple[Sample, Decision]]:
+    """Yield what a machine with these settings decides at each sample of a run; `signalled`: it is told of a kidnap."""
+    recovery = Recovery(settings, noise)
+    for sample in samples:
+        if sample.kidnapped and signalled:
+            recovery.on_loss("the simulated robot was lifted")
+        if sample.fix is None:
+            yield sample, recovery.on_rejected(sample.stamp_ns, sample.T_odom_body, "simulated rejection")
+        else:
+            yield sample, recovery.on_fix(sample.fix)
+
+
 def replay(
     samples: Sequence[Sample], settings: RecoverySettings, noise: OdometryNoise, *, signalled: bool = False
 ) -> Outcome:
     """Return what a machine with these settings makes of a run."""
-    recovery = Recovery(settings, noise)
     published, raw, fixes, available, misled_ns = [], [], [], 0, 0
     since_ns, recovered_s = samples[0].stamp_ns, None
     step_ns = samples[1].stamp_ns - samples[0].stamp_ns
-    for sample in samples:
+    for sample, decision in decisions(samples, settings, noise, signalled=signalled):
         if sample.kidnapped:
             since_ns, recovered_s = sample.stamp_ns, None
-            if signalled:
-                recovery.on_loss("the simulated robot was lifted")
-        if sample.fix is None:
-            decision = recovery.on_rejected(sample.stamp_ns, sample.T_odom_body, "simulated rejection")
-        else:
-            decision = recovery.on_fix(sample.fix)
+        if sample.fix is not None:
             fixes.append(_errors(sample.fix.T_map_body, sample))
             if decision.publish is not None:
                 published.append(_errors(decision.publish.T_map_body, sample))

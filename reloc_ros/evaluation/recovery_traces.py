@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from reloc_ros.evaluation.pose_error import rotation_error_deg, translation_error_m
-from reloc_ros.evaluation.recovery_simulation import FALSE_DEG, FALSE_M, RIGHT_DEG, RIGHT_M
+from reloc_ros.evaluation.recovery_simulation import FALSE_DEG, FALSE_M, RIGHT_DEG, RIGHT_M, decisions
 from reloc_ros.evaluation.simulated_drives import Sample
 from reloc_ros.localization.decision import State
 from reloc_ros.localization.fusion import NS_PER_S, OdometryNoise
-from reloc_ros.localization.recovery import Recovery
 from reloc_ros.localization.recovery_settings import RecoverySettings
 from reloc_ros.types import Array
 
@@ -51,20 +50,13 @@ def trace(
     samples: Sequence[Sample], settings: RecoverySettings, noise: OdometryNoise, *, signalled: bool = False
 ) -> Trace:
     """Return what a machine with these settings makes of a run, step by step; compare `recovery_simulation.replay`."""
-    recovery = Recovery(settings, noise)
     states, errors = [], np.full((len(samples), 3), np.nan)
     start_ns = since_ns = samples[0].stamp_ns
     kidnap_s, recovered_s = None, None
-    for index, sample in enumerate(samples):
+    for index, (sample, decision) in enumerate(decisions(samples, settings, noise, signalled=signalled)):
         if sample.kidnapped:
             since_ns, recovered_s = sample.stamp_ns, None
             kidnap_s = (since_ns - start_ns) / NS_PER_S
-            if signalled:
-                recovery.on_loss("the simulated robot was lifted")
-        if sample.fix is None:
-            decision = recovery.on_rejected(sample.stamp_ns, sample.T_odom_body, "no fix")
-        else:
-            decision = recovery.on_fix(sample.fix)
         for column, belief in enumerate((sample.fix, decision.trusted, decision.publish)):
             if belief is not None:
                 errors[index, column] = _share(belief.T_map_body, sample.T_map_body)

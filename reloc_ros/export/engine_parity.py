@@ -13,8 +13,7 @@ from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.errors import BackendError, DatasetError
-from reloc_ros.export.parity import MAX_ROTATION_DEG, MAX_TRANSLATION_M
-from reloc_ros.geometry import rotation
+from reloc_ros.export.parity import MAX_ROTATION_DEG, MAX_TRANSLATION_M, pose_difference
 from reloc_ros.inference.backend import Backend
 from reloc_ros.localization.prepare import central_crop, network_inputs
 from reloc_ros.localization.solve import create_solver
@@ -71,7 +70,7 @@ def judge(reference: Backend, candidate: Backend, manifest: Manifest, images: li
             names = [manifest.scenes[found.scene].name for found in (first, second)]
             return Verdict(passed=False, said=f"image {index} is in {names[1]}, in float32 in {names[0]}")
         compared += 1
-        moved_m, turned_deg = _difference(first, second)
+        moved_m, turned_deg = pose_difference(first, second)
         worst_mm, worst_deg = max(worst_mm, 1e3 * moved_m), max(worst_deg, turned_deg)
         limit_m, limit_deg = _limits(manifest, first)
         worst_share = max(worst_share, moved_m / limit_m, turned_deg / limit_deg)
@@ -145,13 +144,6 @@ def _without_thresholds(settings: dict[str, int | float]) -> dict[str, int | flo
     """Return a solver's numbers with nothing that turns a pose away: the poses themselves are compared."""
     turned_away = ("min_inlier_ratio", "min_conditioning", "min_scene_probability")
     return {name: type(value)(0) if name in turned_away else value for name, value in settings.items()}
-
-
-def _difference(first: Solution, second: Solution) -> tuple[float, float]:
-    """Return how far apart two poses are, metres and degrees."""
-    a, b = first.T_map_camera, second.T_map_camera
-    turned_rad = rotation.angle_between_rad(a[:3, :3], b[:3, :3])
-    return float(np.linalg.norm(a[:3, 3] - b[:3, 3])), float(np.degrees(turned_rad))
 
 
 def _limits(manifest: Manifest, found: Solution) -> tuple[float, float]:

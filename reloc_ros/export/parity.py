@@ -57,10 +57,8 @@ def check_parity(
         if len(solved) == 1:
             raise ExportError(f"image {index} has a pose on one of {reference.name} and {candidate.name} only")
         if len(solved) == 2:
-            first, second = (pose.T_map_camera for pose in solved)
-            moved_m = max(moved_m, float(np.linalg.norm(first[:3, 3] - second[:3, 3])))
-            turned_rad = rotation.angle_between_rad(first[:3, :3], second[:3, :3])
-            turned_deg = max(turned_deg, float(np.degrees(turned_rad)))
+            apart_m, apart_deg = pose_difference(*solved)
+            moved_m, turned_deg = max(moved_m, apart_m), max(turned_deg, apart_deg)
     sizes_m = [np.linalg.norm(np.subtract(s.map_bounds.max_m, s.map_bounds.min_m)) for s in manifest.scenes]
     limit_m = MAX_TRANSLATION_M * max(1.0, float(max(sizes_m)))
     if moved_m > limit_m or turned_deg > MAX_ROTATION_DEG:
@@ -69,3 +67,10 @@ def check_parity(
             f"{1e3 * limit_m:.3f} mm and {MAX_ROTATION_DEG} deg; the exported graph does not compute what was trained"
         )
     return Parity(images=len(images), translation_m=moved_m, rotation_deg=turned_deg)
+
+
+def pose_difference(first: Solution, second: Solution) -> tuple[float, float]:
+    """Return how far apart two poses are, metres and degrees."""
+    a, b = first.T_map_camera, second.T_map_camera
+    turned_rad = rotation.angle_between_rad(a[:3, :3], b[:3, :3])
+    return float(np.linalg.norm(a[:3, 3] - b[:3, 3])), float(np.degrees(turned_rad))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from reloc_ros.errors import DegenerateGeometryError
+from reloc_ros.geometry import rotation
 from reloc_ros.geometry.rotation import skew
 from reloc_ros.types import Array
 
@@ -21,6 +22,15 @@ _MAX_CONDITION = 1e13
 
 _FREE_PER_POINT = 3.0
 _POSE_PARAMETERS = 6.0
+
+
+def difference(T_map_body: Array, T_map_body_other: Array) -> Array:
+    """Return d (6,), what must be added to the first pose to reach the other, in the order and axes of a covariance.
+
+    x, y, z metres, rotX, rotY, rotZ radians: t_other = t + d[:3], R_other = Exp(d[3:]) R.
+    """
+    R_correction = T_map_body_other[:3, :3] @ T_map_body[:3, :3].T
+    return np.concatenate([T_map_body_other[:3, 3] - T_map_body[:3, 3], rotation.log(R_correction)])
 
 
 def pose_covariance(

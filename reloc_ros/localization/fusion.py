@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reloc_ros.geometry import covariance, rotation, se3
+from reloc_ros.geometry.covariance import difference
 from reloc_ros.types import Array
 
 NS_PER_S = 1_000_000_000
@@ -154,12 +155,6 @@ def approach(T_map_odom_shown: Array, belief: Belief, *, seconds: float, time_co
     T_map_body_shown = T_map_odom_shown @ belief.T_odom_body
     T_map_body = se3.interpolate(T_map_body_shown, belief.T_map_body, fraction)
     return T_map_body @ se3.inverse(belief.T_odom_body)
-
-
-def difference(T_map_body: Array, T_map_body_other: Array) -> Array:
-    """Return (6,) what must be added to the first pose to reach the other, in the order of a covariance."""
-    R_correction = T_map_body_other[:3, :3] @ T_map_body[:3, :3].T
-    return np.concatenate([T_map_body_other[:3, 3] - T_map_body[:3, 3], rotation.log(R_correction)])
 
 
 def squared_mahalanobis(one: Belief, other: Belief) -> float:

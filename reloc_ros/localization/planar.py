@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from reloc_ros.geometry import rotation, se3
-from reloc_ros.localization.fusion import Belief, difference
+from reloc_ros.geometry.covariance import difference
+from reloc_ros.localization.fusion import Belief
 from reloc_ros.types import Array
 
 FREEDOMS = 3

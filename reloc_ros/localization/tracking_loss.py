@@ -13,7 +13,8 @@ from enum import Enum
 import numpy as np
 
 from reloc_ros.errors import ConfigError
-from reloc_ros.localization.fusion import NS_PER_S, difference
+from reloc_ros.geometry.covariance import difference
+from reloc_ros.localization.fusion import NS_PER_S
 from reloc_ros.types import Array
 
 

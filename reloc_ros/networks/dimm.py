@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
+from reloc_ros.networks.restore import restore
 from reloc_ros.networks.token_encoders import PATCH_TRANSFORMERS, PatchTransformer, encoder_from_description
 
 OUTPUT_NAMES = ("directions_map", "moments_m", "direction_confidence", "moment_confidence")
@@ -281,12 +282,7 @@ def from_checkpoint(content: dict[str, Any]) -> Dimm:
     """Return the network that `describe_network` described, ready to run."""
     encoder = encoder_from_description(content["encoder"])
     network = Dimm(encoder, RayHeadConfig(**content["head"]), torch.zeros(3), 1.0)
-    try:
-        network.load_state_dict(content["network"])
-    except RuntimeError as error:
-        raise ConfigError(f"the checkpoint's weights do not fit its own configuration: {error}") from error
-    network.eval()
-    return network
+    return restore(network, content["network"])
 
 
 def untrained(train_config: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from reloc_ros.errors import ConfigError
 
 STRIDES = (8, 16, 32)
+# Of ImageNet, RGB, 0 to 255, so that its checkpoints see what they were trained on; as good as any for our own.
+IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 
 class Block(NamedTuple):

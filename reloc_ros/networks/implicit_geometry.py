@@ -15,14 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
-from reloc_ros.networks.encoders import STRIDES, create_encoder
+from reloc_ros.networks.encoders import IMAGENET_MEAN, IMAGENET_STD, STRIDES, create_encoder
+from reloc_ros.networks.restore import restore
 
 OUTPUT_NAMES = ("points_map", "range_m", "weights")
 # Both sides of an image are multiples of the encoders' deepest stride.
 STEP_PX = STRIDES[-1]
-# ImageNet statistics, so that torchvision's checkpoints see what they were trained on.
-_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 # Columns of a panorama repeated beyond each border: one cell of the deepest map.
 _WRAP_PX = 32
 
@@ -92,8 +90,8 @@ class ImplicitGeometry(nn.Module):
         nn.init.zeros_(self.predict.bias)
         self.register_buffer("centre_m", centre_m.reshape(3).float())
         self.register_buffer("scale_m", torch.tensor(float(scale_m)))
-        self.register_buffer("mean", torch.tensor(_MEAN).reshape(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(_STD).reshape(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).reshape(1, 3, 1, 1))
 
     def _with_or_without_context(self, deepest: Tensor) -> Tensor:
         """Return the deepest map with whole images of it zeroed at random, in training only."""
@@ -143,12 +141,7 @@ def from_checkpoint(content: dict[str, Any]) -> ImplicitGeometry:
     # The weights are in the checkpoint; the encoder's own file need not exist any more.
     config = replace(NetworkConfig(**content["config"]), encoder_checkpoint=None)
     network = ImplicitGeometry(config, torch.zeros(3), 1.0)
-    try:
-        network.load_state_dict(content["network"])
-    except RuntimeError as error:
-        raise ConfigError(f"the checkpoint's weights do not fit its own configuration {config}: {error}") from error
-    network.eval()
-    return network
+    return restore(network, content["network"])
 
 
 def untrained(train_config: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
+from reloc_ros.networks.restore import restore
 from reloc_ros.networks.text import TextEncoder
 from reloc_ros.networks.token_encoders import (
     PATCH_TRANSFORMERS,
@@ -323,12 +324,7 @@ def from_checkpoint(content: dict[str, Any]) -> MvlLoc:
         DecoderConfig(**content["decoder"]),
         Sentences(torch.zeros(scenes, length, channels), mask, mask),
     )
-    try:
-        network.load_state_dict(content["network"])
-    except RuntimeError as error:
-        raise ConfigError(f"the checkpoint's weights do not fit its own configuration: {error}") from error
-    network.eval()
-    return network
+    return restore(network, content["network"])
 
 
 def create_network(

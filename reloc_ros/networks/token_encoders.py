@@ -2,6 +2,8 @@
 
 All see the same interface, so a method does not know which it was given:
 `forward(images (B, H, W, 3), uint8 or 0..255) -> (summary (B, C), patches (B, N, C))`, N row by row.
+Of a patch token the first `local_channels` know the patch alone; all `channels` do where an encoder does not keep them
+apart. `grid(height, width)` says how the patches of `patch_px` lie, `describe()` what makes the encoder again.
 """
 
 from __future__ import annotations
@@ -9,17 +11,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
-from reloc_ros.networks.encoders import PatchConv
-
-# ImageNet statistics; any fixed ones would do for an encoder trained here.
-_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+from reloc_ros.networks.encoders import IMAGENET_MEAN, IMAGENET_STD, PatchConv
+from reloc_ros.networks.restore import restore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +78,6 @@ class TokenEncoderConfig:
             )
 
 
-class TokenEncoder(Protocol):
-    """What every encoder here offers; see the module."""
-
-    patch_px: int
-    channels: int
-    # Of a patch token, how many channels in front know the patch alone; all where an encoder does not keep them apart.
-    local_channels: int
-
-    def grid(self, height: int, width: int) -> tuple[int, int]: ...  # noqa: D102
-    def describe(self) -> dict[str, Any]: ...  # noqa: D102
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
-
-
 class PatchTransformer(nn.Module):
     """Small encoder that trains from scratch: convolutions to one token for 16 x 16 pixels, then attention over all.
 
@@ -118,8 +104,8 @@ class PatchTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(shape.channels, shape.heads) for _ in range(shape.blocks))
         self.norm = nn.LayerNorm(shape.channels)
         self.context = nn.Linear(shape.channels, half)
-        self.register_buffer("mean", torch.tensor(_MEAN))
-        self.register_buffer("std", torch.tensor(_STD))
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD))
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Return rows and columns of patches of an image of that size, pixels.
@@ -256,4 +242,4 @@ def _load_pretrained(encoder: PatchTransformer, run: Path) -> None:
         ) from error
     if kind != encoder.kind:
         raise ConfigError(f"encoder.weights {path} holds a {kind}, encoder.kind is {encoder.kind}; make them agree")
-    encoder.load_state_dict(weights)
+    restore(encoder, weights)

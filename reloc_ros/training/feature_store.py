@@ -25,6 +25,7 @@ from reloc_ros.training.augment import random_light, random_view
 from reloc_ros.training.config import DimmConfig, MvlLocConfig
 from reloc_ros.training.distributed import World
 from reloc_ros.training.image_store import ImageStore
+from reloc_ros.training.views import Tensors
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class FeatureStore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchBatch:
+class PatchBatch(Tensors):
     """Patches of many images, or all patches of some; shapes (B, N, ...), with N = 1 for shuffled single patches."""
 
     patches: Tensor
@@ -66,10 +67,6 @@ class PatchBatch:
     inside: Tensor
     R_map_camera: Tensor
     position_map_m: Tensor
-
-    def to(self, device: torch.device) -> PatchBatch:
-        """Return the batch on a device."""
-        return PatchBatch(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
 
 
 def open_features(

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from reloc_ros.training.config import TrainConfig
 from reloc_ros.training.feature_store import FeatureStore
-from reloc_ros.training.views import StepSampler, balanced_places
+from reloc_ros.training.views import StepSampler, Tensors, balanced_places
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureBatch:
+class FeatureBatch(Tensors):
     """Views as a frozen encoder sees them; shapes as in `FeatureStore`, scene (B,), poses (B, 3, 3) and (B, 3)."""
 
     scene: Tensor
@@ -25,10 +25,6 @@ class FeatureBatch:
     inside: Tensor
     R_map_camera: Tensor
     position_map_m: Tensor
-
-    def to(self, device: torch.device) -> FeatureBatch:
-        """Return the batch on a device."""
-        return FeatureBatch(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
 
 
 class ImageFeatures:

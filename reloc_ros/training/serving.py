@@ -11,7 +11,7 @@ import numpy as np
 from reloc_ros.bundle.manifest import CovarianceSpec
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.field_of_view import horizontal_fov_deg
-from reloc_ros.geometry import rotation
+from reloc_ros.geometry.covariance import difference
 from reloc_ros.localization.calibration import calibrated
 from reloc_ros.localization.solve.solution import Failure, Solution
 from reloc_ros.training.fit_covariance import fit_covariance
@@ -86,7 +86,7 @@ def fit_scene(scene: Scene, solutions: Sequence[Solution | Failure]) -> SceneFit
     truth = scene.val.T_map_camera
     pairs = [(found, T) for found, T in zip(solutions, truth, strict=True) if isinstance(found, Solution)]
     solved = tuple(found for found, _ in pairs)
-    errors = np.array([_error(found.T_map_camera, T) for found, T in pairs]).reshape(-1, 6)
+    errors = np.array([difference(found.T_map_camera, T) for found, T in pairs]).reshape(-1, 6)
     return SceneFit(
         scene=scene,
         solved=solved,
@@ -134,12 +134,6 @@ def horizontal_fov_range_deg(cameras: Sequence[Camera], log_zoom: float) -> tupl
         float(2 * np.degrees(np.arctan(low_tangent * np.exp(-log_zoom)))),
         float(2 * np.degrees(np.arctan(high_tangent * np.exp(log_zoom)))),
     )
-
-
-def _error(T_map_camera: Array, T_map_camera_true: Array) -> Array:
-    """Return (6,) what must be added to a pose to reach the true one."""
-    moved_m = T_map_camera_true[:3, 3] - T_map_camera[:3, 3]
-    return np.concatenate([moved_m, rotation.log(T_map_camera_true[:3, :3] @ T_map_camera[:3, :3].T)])
 
 
 def _stacked(solved: Sequence[Solution]) -> Array:

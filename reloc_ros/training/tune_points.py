@@ -9,14 +9,13 @@ import numpy as np
 from reloc_ros.geometry import se3
 from reloc_ros.localization.camera_cache import cached_ray_grid
 from reloc_ros.training.image_store import ImageStore
-from reloc_ros.training.validate import RAYLEIGH_MEDIAN, measure, solve_all
+from reloc_ros.training.validate import RAYLEIGH_MEDIAN, measure, solve_all, some
 from reloc_ros.types import Outputs
 
 # Deviations of the kernel that are tried, as shares of the measured one, and of the logarithm of the range for each
 # radian across the ray.
 _KERNEL_SHARES = (0.125, 0.25, 0.5, 1.0)
 _RANGES_PER_ANGLE = (1.5, 3.0, 6.0, 12.0, 24.0)
-_TUNING_IMAGES = 64
 
 
 def tune_points(outputs: list[Outputs], store: ImageStore, grid: tuple[int, int], scale_m: float) -> dict[str, Any]:
@@ -32,8 +31,7 @@ def tune_points(outputs: list[Outputs], store: ImageStore, grid: tuple[int, int]
         scale_m: size of the scene, metres.
     """
     across_rad = _deviation_across_rad(outputs, store, grid)
-    chosen = np.unique(np.linspace(0, len(outputs) - 1, _TUNING_IMAGES).astype(int)).tolist()
-    few, few_outputs = store.subset(chosen), [outputs[index] for index in chosen]
+    few_outputs, few = some(outputs, store)
 
     def score(angle_std_rad: float, range_per_angle: float) -> float:
         solutions = solve_all("points", _settings(grid, angle_std_rad, range_per_angle), few_outputs, few)

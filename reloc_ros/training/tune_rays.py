@@ -8,15 +8,12 @@ import numpy as np
 
 from reloc_ros.localization.camera_cache import cached_ray_grid
 from reloc_ros.training.image_store import ImageStore
-from reloc_ros.training.validate import RAYLEIGH_MEDIAN, measure, solve_all
+from reloc_ros.training.validate import MAXWELL_MEDIAN, RAYLEIGH_MEDIAN, measure, solve_all, some
 from reloc_ros.types import Array, Outputs
 
-# Median of the length of three components of unit deviation (Maxwell's distribution).
-_MAXWELL_MEDIAN = 1.5382
 _HYPOTHESES = 64
 # What a moment is worth beside a direction is tried, round what each one's own deviation says.
 _SHARES = (0.25, 1.0, 4.0)
-_TUNING_IMAGES = 64
 
 
 def tune_rays(outputs: list[Outputs], store: ImageStore, grid: tuple[int, int], centre_m: Array) -> dict[str, Any]:
@@ -37,9 +34,8 @@ def tune_rays(outputs: list[Outputs], store: ImageStore, grid: tuple[int, int], 
         moments = np.cross(T_map_camera[:3, 3] - centre_m, directions)
         lengths.append(np.linalg.norm(output["moments_m"][0] - moments, axis=1))
     direction_std_rad = max(float(np.median(np.concatenate(angles))) / RAYLEIGH_MEDIAN, 1e-4)
-    moment_std_m = max(float(np.median(np.concatenate(lengths))) / _MAXWELL_MEDIAN, 1e-6)
-    chosen = np.unique(np.linspace(0, len(outputs) - 1, _TUNING_IMAGES).astype(int)).tolist()
-    few, few_outputs = store.subset(chosen), [outputs[index] for index in chosen]
+    moment_std_m = max(float(np.median(np.concatenate(lengths))) / MAXWELL_MEDIAN, 1e-6)
+    few_outputs, few = some(outputs, store)
 
     def settings(share: float) -> dict[str, Any]:
         return {

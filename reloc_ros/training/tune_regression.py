@@ -10,14 +10,12 @@ import numpy as np
 from reloc_ros.localization.solve.regression import RegressionSettings, solve
 from reloc_ros.localization.solve.solution import Failure, Solution
 from reloc_ros.training.image_store import ImageStore
-from reloc_ros.training.validate import measure
+from reloc_ros.training.validate import MAXWELL_MEDIAN, measure
 from reloc_ros.types import Outputs
 
 # A probability that all but the hundredth of the images in the right scene exceed. A robot meets images that are less
 # like the map than held-out ones, so certainty beyond the second number is not asked for.
 _SURE_PERCENTILE, _LARGEST_MIN_PROBABILITY = 1, 0.9
-# Median of the length of three components of unit deviation (Maxwell's distribution).
-_MAXWELL_MEDIAN = 1.5382
 # What heads have in common beside their spread; each scene's calibration puts the whole right.
 _COMMON_SHARE = 0.5
 _SMALLEST_FLOOR = 1e-6
@@ -47,7 +45,7 @@ def tune_regression(
         turned_rad.append(float(np.radians(np.median(errors.rotation_error_deg))))
     for name, medians in (("min_position_std_m", position_m), ("min_rotation_std_rad", turned_rad)):
         least = min((median for median in medians if np.isfinite(median)), default=0.0)
-        settings[name] = max(_COMMON_SHARE * least / _MAXWELL_MEDIAN, _SMALLEST_FLOOR)
+        settings[name] = max(_COMMON_SHARE * least / MAXWELL_MEDIAN, _SMALLEST_FLOOR)
     return settings
 
 

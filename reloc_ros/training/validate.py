@@ -20,6 +20,9 @@ from reloc_ros.types import Array, Outputs
 _BATCH = 16
 # Rayleigh's median in deviations: an angle across a ray has two components.
 RAYLEIGH_MEDIAN = float(np.sqrt(2 * np.log(2)))
+# Median of the length of three components of unit deviation (Maxwell's distribution).
+MAXWELL_MEDIAN = 1.5382
+_TUNING_IMAGES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,12 @@ def predict(
             batch = [values.cpu().numpy() for values in network(*(torch.from_numpy(x).to(device) for x in inputs))]
             outputs += [dict(zip(names, (v[i : i + 1] for v in batch))) for i in range(end - start)]
     return outputs
+
+
+def some(outputs: Sequence[Outputs], store: ImageStore) -> tuple[list[Outputs], ImageStore]:
+    """Return some images with their outputs, spread over all: enough to try numbers of a solver on."""
+    chosen = np.unique(np.linspace(0, len(outputs) - 1, _TUNING_IMAGES).astype(int)).tolist()
+    return [outputs[index] for index in chosen], store.subset(chosen)
 
 
 def solve_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,10 +17,19 @@ from reloc_ros.training.config import TrainConfig
 from reloc_ros.training.image_store import ImageStore
 
 Key = tuple[int, int]
+T = TypeVar("T", bound="Tensors")
+
+
+class Tensors:
+    """A dataclass of tensors only, which move together."""
+
+    def to(self: T, device: torch.device) -> T:  # noqa: PYI019 (Self came with Python 3.11)
+        """Return the batch on a device."""
+        return type(self)(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class Batch(Tensors):
     """Views as tensors; shapes as in `reloc_ros.training.losses.Labels`, images (B, H, W, 3) uint8, scene (B,)."""
 
     scene: Tensor
@@ -28,10 +38,6 @@ class Batch:
     inside: Tensor
     R_map_camera: Tensor
     position_map_m: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        return Batch(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
 
 
 class Views(Dataset[tuple[Tensor, ...]]):

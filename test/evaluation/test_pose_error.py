@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reloc_ros.evaluation.pose_error import error_vector, rotation_error_deg, translation_error_m
+from reloc_ros.evaluation.pose_error import rotation_error_deg, translation_error_m
 from reloc_ros.geometry import rotation, se3
+from reloc_ros.geometry.covariance import difference
 
 VECTOR = st.tuples(*[st.floats(-1.7, 1.7)] * 3).map(np.array)
 
@@ -19,7 +20,7 @@ def test_literals() -> None:
     true = se3.from_rotation_translation(np.eye(3), np.array([3.0, 8.0, 6.0]))
     assert translation_error_m(estimated, true) == pytest.approx(7.0)
     assert rotation_error_deg(estimated, true) == pytest.approx(90.0)
-    np.testing.assert_allclose(error_vector(estimated, true), [2.0, 6.0, 3.0, 0.0, 0.0, -np.pi / 2], atol=1e-12)
+    np.testing.assert_allclose(difference(estimated, true), [2.0, 6.0, 3.0, 0.0, 0.0, -np.pi / 2], atol=1e-12)
 
 
 def test_half_a_turn_and_none() -> None:
@@ -36,4 +37,4 @@ def test_the_error_vector_leads_from_the_estimate_to_the_truth(
 ) -> None:
     estimated = se3.from_rotation_translation(rotation.exp(rotvec), position)
     true = se3.from_rotation_translation(rotation.exp(turned) @ rotation.exp(rotvec), position + moved)
-    np.testing.assert_allclose(error_vector(estimated, true), np.concatenate([moved, turned]), atol=1e-9)
+    np.testing.assert_allclose(difference(estimated, true), np.concatenate([moved, turned]), atol=1e-9)

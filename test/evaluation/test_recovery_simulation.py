@@ -83,7 +83,7 @@ def test_the_fused_pose_beats_the_single_fix(outcomes):
 
 def test_published_poses_know_their_error(kidnaps):
     """Covariances are not promised to be exact under correlated, heavy-tailed errors; nor may they be absurd."""
-    from reloc_ros.localization.fusion import difference
+    from reloc_ros.geometry.covariance import difference
     from reloc_ros.localization.recovery import Recovery
 
     nees = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from reloc_ros.errors import BundleError, DegenerateGeometryError
 from reloc_ros.geometry.kabsch import align
 from reloc_ros.geometry.ray_alignment import RayAlignment, align_rays
 from reloc_ros.localization.camera_cache import cached_ray_grid
+from reloc_ros.localization.solve.settings import REMEDY, read_settings
 from reloc_ros.localization.solve.solution import Failure, Solution, Solver
 from reloc_ros.types import Array, Outputs, Reason
 
@@ -50,8 +50,7 @@ class PointsSettings:
             whole = isinstance(value, int) or name not in ("rows", "columns")
             if not (value > 0 and whole):
                 raise BundleError(
-                    f"solve.{name} is {value}, must be above 0 and rows and columns whole numbers; "
-                    "write the bundle again with `reloc export`"
+                    f"solve.{name} is {value}, must be above 0 and rows and columns whole numbers; {REMEDY}"
                 )
 
 
@@ -61,13 +60,7 @@ def create(settings: dict[str, Any]) -> Solver:
     Raises:
         BundleError: a key is unknown or missing, or a value out of range.
     """
-    expected = {entry.name for entry in dataclasses.fields(PointsSettings)}
-    if set(settings) != expected:
-        raise BundleError(
-            f"solve has the keys {sorted(settings)}, the points solver needs {sorted(expected)}; "
-            "write the bundle again with `reloc export`"
-        )
-    return partial(solve, numbers=PointsSettings(**settings))
+    return partial(solve, numbers=read_settings(PointsSettings, settings, "points"))
 
 
 def solve(outputs: Outputs, camera: Camera, numbers: PointsSettings) -> Solution | Failure:
