@@ -56,11 +56,12 @@ def read_scenes(data: Sequence[str]) -> dict[str, PosedImages]:
     scenes: dict[str, PosedImages] = {}
     for entry in data:
         named = _NAMED.fullmatch(entry)
-        dataset = read_dataset(named["specification"] if named else entry)
+        specification = named["specification"] if named else entry
+        dataset = read_dataset(specification)
         name = named["name"] if named else dataset.name
         if name in scenes:
             raise ConfigError(
-                f"two scenes have the name {name!r} ({', '.join(data)}); name them apart, as in NAME={entry}"
+                f"two scenes have the name {name!r} ({', '.join(data)}); name them apart, as in NAME={specification}"
             )
         scenes[name] = dataset
     return scenes
