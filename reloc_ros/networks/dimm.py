@@ -5,8 +5,10 @@ ray embeddings; attention with the semantic one as the query fuses them; a perce
 moment, Pluecker) and two confidences. Ours where the paper is silent: the Fourier token encodes the *camera's ray*
 through the patch instead of its pixel, so that one network serves every lens and panoramas; moments are about the
 scene's centre, in units of its size. And a patch is given a *geometric token*, what the rays of all patches make of
-what they show: perceptrons cannot work out how a set of rays lies to a set of scene points, a linear fit can. Without it
-patches are trained one by one, as in the paper; with it images stay whole.
+what they show: perceptrons cannot work out how a set of rays lies to a set of scene points, a linear fit can. The pose in
+that fit says where each patch's ray is, and what the mappers read is added to it: a pose that was fitted holds where no
+image was taken, one that was learnt by heart does not. Without the token patches are trained one by one, as in the paper;
+with it images stay whole.
 """
 
 from __future__ import annotations
@@ -106,6 +108,10 @@ class RayHead(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width), nn.GELU(),
             nn.Linear(width, 8),
         )  # fmt: skip
+        if self.fit is not None:
+            # The rays of the fit are where training starts from.
+            for parameter in self.read[-1].parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, patches: Tensor, summary: Tensor, rays: Tensor) -> Found:
         """Return the rays of patches.
@@ -116,11 +122,8 @@ class RayHead(nn.Module):
             rays: (B, N, 3) unit rays of the patches in the camera.
         """
         patches, summary = self._with_or_without_context(patches, summary.expand_as(patches))
-        points, ranges = None, None
-        tokens = [patches]
-        if self.fit is not None:
-            token, points, ranges = self.fit(patches, rays)
-            tokens.append(token)
+        fitted = self.fit(patches, rays) if self.fit is not None else None
+        tokens = [patches] if fitted is None else [patches, fitted.token]
         if self.config.summary_token:
             tokens.append(summary)
         if self.config.ray_token:
@@ -134,10 +137,12 @@ class RayHead(nn.Module):
         else:
             fused = embeddings.mean(-2)
         out = self.read(geometric + fused).float()
-        directions = nn.functional.normalize(out[..., :3], dim=-1)
+        ray = out[..., :6] if fitted is None else out[..., :6] + fitted.ray
+        directions = nn.functional.normalize(ray[..., :3], dim=-1)
         # Far from these limits a confidence says nothing more, and its loss could run away.
         logs = out[..., 6:].clamp(-4.0, 12.0)
-        return Found(directions, out[..., 3:6], logs[..., 0], logs[..., 1], points, ranges)
+        points, ranges = (None, None) if fitted is None else (fitted.points, fitted.ranges)
+        return Found(directions, ray[..., 3:], logs[..., 0], logs[..., 1], points, ranges)
 
     def _with_or_without_context(self, patches: Tensor, summary: Tensor) -> tuple[Tensor, Tensor]:
         """Return the tokens with the context of whole images zeroed at random, in training only."""
@@ -150,6 +155,22 @@ class RayHead(nn.Module):
 
 # Of the points' spread, in squared scene units: a fit through points in one plane must stay finite.
 _RIDGE = 1e-2
+
+
+class Fitted(NamedTuple):
+    """What a fit of the patches' rays to what they show says of each patch, in scene units about the scene's centre.
+
+    Args:
+        token: (B, N, 2 V) the fitted map at the patch's ray, and its offset.
+        ray: (B, N, 6) direction and moment of the patch's ray from the fitted pose.
+        points: (B, N, 3) scene points that the fit rests on.
+        ranges: (B, N) their ranges along the rays.
+    """
+
+    token: Tensor
+    ray: Tensor
+    points: Tensor
+    ranges: Tensor
 
 
 class GeometricToken(nn.Module):
@@ -167,8 +188,8 @@ class GeometricToken(nn.Module):
             nn.Linear(channels, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, values + 2)
         )
 
-    def forward(self, patches: Tensor, rays: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the tokens (B, N, 2 V), the points (B, N, 3) and the ranges (B, N) they rest on, scene units.
+    def forward(self, patches: Tensor, rays: Tensor) -> Fitted:
+        """Return the fit at each patch.
 
         Args:
             patches: (B, N, C).
@@ -177,13 +198,20 @@ class GeometricToken(nn.Module):
         read = self.read(patches).float()
         values, ranges = read[..., : self.values], read[..., -2].clamp(-4.0, 3.0).exp()
         weights = read[..., -1:].softmax(1)
-        linear, offset = affine_fit(ranges[..., None] * rays, values, weights)
-        tokens = torch.cat([rays @ linear, offset.expand(-1, rays.shape[1], -1)], dim=-1)
-        return tokens, values[..., :3], ranges
+        linear, centre, middle = affine_fit(ranges[..., None] * rays, values, weights)
+        offset = middle - centre @ linear
+        token = torch.cat([rays @ linear, offset.expand(-1, rays.shape[1], -1)], dim=-1)
+        turn = nearest_rotation(linear[..., :3])
+        directions, position = rays @ turn, middle[..., :3] - centre @ turn
+        ray = torch.cat([directions, _cross(position.expand_as(directions), directions)], dim=-1)
+        return Fitted(token, ray, values[..., :3], ranges)
 
 
-def affine_fit(points: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return linear (B, 3, V) and offset (B, 1, V) such that points @ linear + offset fits values best, with a ridge.
+def affine_fit(points: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the affine map of points that fits values best, with a ridge.
+
+    It is (point - centre) @ linear + middle: linear (B, 3, V), centre (B, 1, 3) of the points, middle (B, 1, V) of the
+    values.
 
     Args:
         points: (B, N, 3).
@@ -196,7 +224,24 @@ def affine_fit(points: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor,
         spread = (weights * (points - centre)).transpose(1, 2)
         covariance = spread @ (points - centre) + _RIDGE * torch.eye(3, device=points.device)
         linear = inverse_3x3(covariance) @ (spread @ (values - middle))
-        return linear, middle - centre @ linear
+        return linear, centre, middle
+
+
+# Squared length of the matrix that the iteration starts from: a rotation has 3, and from 9 on one may turn over.
+_START = 2.5
+_ITERATIONS = 5
+
+
+def nearest_rotation(matrix: Tensor) -> Tensor:
+    """Return the orthogonal matrices nearest to (B, 3, 3), by Newton's iteration (Higham 1986, in its inverse-free form).
+
+    Exact for matrices near a rotation times a scale, as fits of posed points are; TensorRT knows no factorisation.
+    """
+    with torch.autocast(matrix.device.type, enabled=False):
+        x = matrix * (_START / (matrix.square().sum((-2, -1), keepdim=True) + 1e-9)).sqrt()
+        for _ in range(_ITERATIONS):
+            x = 1.5 * x - 0.5 * x @ x.transpose(-2, -1) @ x
+        return x
 
 
 def inverse_3x3(matrix: Tensor) -> Tensor:
