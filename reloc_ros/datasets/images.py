@@ -36,6 +36,8 @@ class PosedImage:
         camera: of the image as stored.
         load: returns the (H, W, 3) uint8 RGB image or raises DatasetError naming its file.
         sequence: the recording that the image belongs to.
+        world: the place of the recording, where the data set names it: what decides what was seen in training.
+        height_m: of the camera above the floor, where the data set says so.
     """
 
     name: str
@@ -44,6 +46,8 @@ class PosedImage:
     camera: Camera
     load: Callable[[], Image]
     sequence: str
+    world: str = ""
+    height_m: float | None = None
 
     def __post_init__(self) -> None:
         if not se3.is_rigid(self.T_map_camera):

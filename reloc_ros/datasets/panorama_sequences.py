@@ -7,6 +7,7 @@ panorama's centre column looks along +z and u grows to +x.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,9 +56,18 @@ def _read_sequence(sequence: Path) -> list[PosedImage]:
             camera=camera,
             load=image_loader(path),
             sequence=sequence.name,
+            world=str(description.get("world", "")),
+            height_m=_height_m(description, sequence / "camera.json"),
         )
         for path, row in zip(frames, rows)
     ]
+
+
+def _height_m(description: dict[str, Any], path: Path) -> float | None:
+    height_m = description.get("height_above_floor_m")
+    if height_m is None or (isinstance(height_m, (int, float)) and not isinstance(height_m, bool)):
+        return height_m
+    raise DatasetError(f"{path}: height_above_floor_m is {height_m!r}, expected metres")
 
 
 def _read_poses(path: Path) -> Array:

@@ -39,6 +39,15 @@ def test_pinhole_sequences(tmp_path: Path) -> None:
     assert read_panorama_sequences(str(tmp_path)).images[0].camera.to_dict()["distortion"] == [0.1, 0.0, 0.0, 0.0]
 
 
+def test_the_place_and_the_height_of_a_recording(tmp_path: Path) -> None:
+    sequence = write_sequence(tmp_path / "corridor")
+    for notes, expected in (({}, ("", None)), ({"world": "house 7", "height_above_floor_m": 0.5}, ("house 7", 0.5))):
+        description = {"model": "equirectangular", "width": 64, "height": 32, **notes}
+        (sequence / "camera.json").write_text(json.dumps(description))
+        images = read_panorama_sequences(str(tmp_path)).images
+        assert {(image.world, image.height_m) for image in images} == {expected}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
@@ -49,6 +58,11 @@ def test_pinhole_sequences(tmp_path: Path) -> None:
         ("poses.txt", "zero\n", "cannot be read as poses"),
         ("camera.json", "{}", "camera model None is unknown"),
         ("camera.json", '{"model": "equirectangular", "width": 64, "height": 32, "fov": 9}', r"unknown keys \['fov'\]"),
+        (
+            "camera.json",
+            '{"model": "equirectangular", "width": 64, "height": 32, "height_above_floor_m": "low"}',
+            "'low', expected metres",
+        ),
     ],
 )
 def test_broken_files_are_named(folder: Path, name: str, content: str, complaint: str) -> None:
