@@ -12,8 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="bundle folder to write; an old bundle is replaced")
     parser.add_argument(
         "--map-frame", action="append", default=[], metavar="[SCENE=]FRAME",
-        help="name of the frame that poses live in (default: map); with SCENE= of one scene",
+        help="name of the frame that poses live in (default: the scenes file's, or map); with SCENE= of one scene",
     )  # fmt: skip
+    parser.add_argument("--text-tower", action="store_true", help="let the robot read hints with CLIP's text tower")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -21,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from reloc_ros.export.bundle_run import export_run
 
     map_frames = {scene: frame for scene, _, frame in (entry.rpartition("=") for entry in args.map_frame)}
-    bundle, parity = export_run(args.run, args.out, map_frames=map_frames)
+    bundle, parity = export_run(args.run, args.out, map_frames=map_frames, text_tower=args.text_tower)
     print(
         f"{bundle.path}: the graph agrees with the network within {1e3 * parity.translation_m:.4f} mm and "
         f"{parity.rotation_deg:.5f} deg on {parity.images} images"

@@ -25,32 +25,40 @@ from reloc_ros.cameras.table import camera_from_dict
 from reloc_ros.errors import TrainingError
 from reloc_ros.export.onnx import export_onnx
 from reloc_ros.export.parity import Parity, check_parity
+from reloc_ros.export.text_tower import export_text_tower
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.torch_backend import TorchBackend
 from reloc_ros.networks.table import NETWORKS
+from reloc_ros.scenes.descriptions import read_descriptions
 from reloc_ros.training.checkpoint import BEST, load_trained
+from reloc_ros.training.scene_sentences import SCENES_FILE
 from reloc_ros.types import Image
 
 _PARITY_IMAGES = 16
 
 
-def export_run(run: Path, out: Path, *, map_frames: Mapping[str, str] | None = None) -> tuple[Bundle, Parity]:
+def export_run(
+    run: Path, out: Path, *, map_frames: Mapping[str, str] | None = None, text_tower: bool = False
+) -> tuple[Bundle, Parity]:
     """Write the bundle of a run's best network and check it against that network.
 
     Args:
         run: folder that `reloc train` wrote.
         out: bundle folder to write; an old bundle there is replaced.
-        map_frames: name of the frame that poses live in by scene; under the empty name that of all others (`map`).
+        map_frames: name of the frame that poses live in by scene; under the empty name that of all others. Else it is
+            what the run's scenes file says, or `map`.
+        text_tower: put CLIP's text tower into the bundle, so that the robot understands an operator's sentence by its
+            meaning; the tower of a ViT-B/32 adds 250 MB.
 
     Raises:
-        TrainingError: the run has no usable checkpoint.
+        TrainingError: the run has no usable checkpoint, or no text tower.
         ExportError: the exported graph leads to other poses than the network.
     """
     if not (run / BEST).is_file():
         raise TrainingError(f"{run} holds no {BEST}; give the --out folder of a finished `reloc train`")
     network, content = load_trained(run)
     try:
-        manifest = _manifest(content, map_frames or {})
+        manifest = _manifest(content, _map_frames(run, content, map_frames or {}))
     except (KeyError, TypeError) as error:
         raise TrainingError(
             f"{run / BEST} was written by another version of this program ({error}); train again with this one"
@@ -58,7 +66,8 @@ def export_run(run: Path, out: Path, *, map_frames: Mapping[str, str] | None = N
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch) / MODEL_NAME
         export_onnx(network, manifest, model)
-        bundle = write_bundle(out, manifest, {MODEL_NAME: model})
+        texts = export_text_tower(_clip_folder(run, content), Path(scratch)) if text_tower else {}
+        bundle = write_bundle(out, manifest, {MODEL_NAME: model, **texts})
     reference = TorchBackend(bundle, checkpoint=run / BEST)
     candidate = create_backend("onnxruntime", bundle)
     parity = check_parity(
@@ -69,17 +78,32 @@ def export_run(run: Path, out: Path, *, map_frames: Mapping[str, str] | None = N
     return bundle, parity
 
 
+def _map_frames(run: Path, content: dict[str, Any], asked: Mapping[str, str]) -> dict[str, str]:
+    """Return the map frame of every scene: as asked, as its scenes file says, or `map`."""
+    names = [scene["name"] for scene in content["serving"]["scenes"]]
+    unknown = sorted(set(asked) - {*names, ""})
+    if unknown:
+        raise TrainingError(f"there is no scene {unknown[0]!r} in the run; its scenes are {', '.join(sorted(names))}")
+    path = Path(content["train_config"].get("descriptions", {}).get("file") or run / SCENES_FILE)
+    described = {scene.name: scene.map_frame for scene in read_descriptions(path).scenes} if path.is_file() else {}
+    return {name: asked.get(name, asked.get("", described.get(name, "map"))) for name in names}
+
+
+def _clip_folder(run: Path, content: dict[str, Any]) -> str:
+    folder: str | None = content["train_config"].get("descriptions", {}).get("clip")
+    if folder is None:
+        raise TrainingError(
+            f"{run} was trained without CLIP's text tower (descriptions.clip), so there is none to export; leave out "
+            "--text-tower: sentences are then matched by their words"
+        )
+    return folder
+
+
 def _manifest(content: dict[str, Any], map_frames: Mapping[str, str]) -> Manifest:
     serving = content["serving"]
     height, width = content["input"]
     kind = NETWORKS[content["method"]]
     settings = serving["solve"]
-    known = {scene["name"] for scene in serving["scenes"]} | {""}
-    unknown = sorted(set(map_frames) - known)
-    if unknown:
-        raise TrainingError(
-            f"there is no scene {unknown[0]!r} in the run; its scenes are {', '.join(sorted(known - {''}))}"
-        )
     return Manifest(
         method=content["method"],
         output_kind=kind.output_kind,
@@ -92,7 +116,7 @@ def _manifest(content: dict[str, Any], map_frames: Mapping[str, str]) -> Manifes
             SceneSpec(
                 **{
                     **scene,
-                    "map_frame": map_frames.get(scene["name"], map_frames.get("", "map")),
+                    "map_frame": map_frames[scene["name"]],
                     "map_bounds": MapBounds(**{end: tuple(corner) for end, corner in scene["map_bounds"].items()}),
                     "gate": GateSpec(**scene["gate"]),
                 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from reloc_ros.bundle.manifest import Manifest
 
@@ -25,6 +26,18 @@ def export_onnx(network: nn.Module, manifest: Manifest, path: Path) -> None:
         path: file to write.
     """
     inputs = {name: torch.from_numpy(np.zeros(shape, dtype)) for name, (shape, dtype) in manifest.inputs.items()}
+    write_onnx(network, inputs, manifest.outputs, path)
+
+
+def write_onnx(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], path: Path) -> None:
+    """Write any module as one ONNX file of fixed shapes.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        inputs: an example of each input by name, in the order of the module's arguments.
+        outputs: names of its outputs.
+        path: file to write.
+    """
     # The exporter announces each pass it makes; nothing of it is for the user.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -34,7 +47,7 @@ def export_onnx(network: nn.Module, manifest: Manifest, path: Path) -> None:
             tuple(inputs.values()),
             path,
             input_names=list(inputs),
-            output_names=list(manifest.outputs),
+            output_names=list(outputs),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,

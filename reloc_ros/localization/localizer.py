@@ -17,7 +17,7 @@ from reloc_ros.localization.prepare import Prepared, network_inputs, prepare
 from reloc_ros.localization.solve import create_solver
 from reloc_ros.localization.solve.regression import RegressionSolver
 from reloc_ros.localization.solve.solution import Failure, Solution, Solver
-from reloc_ros.scenes.prior import ScenePrior
+from reloc_ros.scenes.prior import ScenePrior, SentenceEncoder
 from reloc_ros.types import Estimate, Frame, Image, Localization, Outputs, Reason, Rejected
 
 _log = logging.getLogger(__name__)
@@ -43,17 +43,20 @@ class Localizer:
         manifest: what the bundle says about its network and its map.
         backend: runs the network.
         scene: name of the one that the robot is known to be in; None lets the network find it.
+        text: reads an operator's sentences; None matches their words.
 
     Raises:
         BundleError: the bundle's output kind has no solver here, or its settings are not the solver's.
         ConfigError: the bundle has no scene of this name.
     """
 
-    def __init__(self, manifest: Manifest, backend: Backend, scene: str | None = None) -> None:
+    def __init__(
+        self, manifest: Manifest, backend: Backend, scene: str | None = None, text: SentenceEncoder | None = None
+    ) -> None:
         self._manifest = manifest
         self._backend = backend
         self._solver = _in_scene(create_solver(manifest.output_kind, manifest.solve), manifest, scene)
-        self._prior = _scene_prior(manifest)
+        self._prior = _scene_prior(manifest, text)
         self.stage_seconds: dict[str, float] = {}
         """Duration of each stage that ran in the last call, seconds."""
 
@@ -147,11 +150,12 @@ class Localizer:
             self.stage_seconds[stage] = perf_counter() - start
 
 
-def _scene_prior(manifest: Manifest) -> ScenePrior | None:
+def _scene_prior(manifest: Manifest, text: SentenceEncoder | None) -> ScenePrior | None:
     """Return the prior of a network that decides between scenes, else None."""
     if manifest.output_kind != REGRESSION or len(manifest.scenes) == 1:
         return None
-    return ScenePrior([scene.name for scene in manifest.scenes], [scene.description for scene in manifest.scenes])
+    names, descriptions = zip(*((scene.name, scene.description) for scene in manifest.scenes), strict=True)
+    return ScenePrior(names, descriptions, text)
 
 
 def _in_scene(solver: Solver, manifest: Manifest, scene: str | None) -> Solver:

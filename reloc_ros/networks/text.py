@@ -129,6 +129,10 @@ class ClipText(TextEncoder):
         """Return what is left of a too long text where the limit is reached."""
         return str(self._tokenizer.decode(self.token_ids(text)[TOKENS - 1 : -1]))
 
+    def save_tokenizer(self, path: Path) -> None:
+        """Write the tokenizer as one file, which the package `tokenizers` reads."""
+        self._tokenizer.backend_tokenizer.save(str(path))
+
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return (K, 77, C) features of (K, 77) tokens; zeros where the mask (K, 77) is false."""
         # Each token sees only those before it: what stands after the end mark changes nothing.

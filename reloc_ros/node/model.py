@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from reloc_ros.bundle.load import load_bundle
 from reloc_ros.bundle.manifest import Manifest
 from reloc_ros.errors import ConfigError
-from reloc_ros.inference.backend import create_backend
+from reloc_ros.inference.backend import Backend
+from reloc_ros.inference.serving import serve
+from reloc_ros.inference.text_tower import TextTower, has_text_tower
 from reloc_ros.localization.localizer import Localizer
 from reloc_ros.node.settings import Settings
 from reloc_ros.types import Frame, Image, Localization
@@ -44,6 +44,11 @@ def _nothing_to_free() -> None:
     """Fit a model that holds no resources."""
 
 
+def _no_engine() -> str:
+    """Fit a model whose back end stays what it is."""
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A relocalizer that is ready, and what diagnostics say about it."""
@@ -51,9 +56,9 @@ class Model:
     localizer: FrameLocalizer
     method: str
     camera_model: str
-    backend: str
-    precision: str
-    device: str
+    backend: Backend
+    engine: Callable[[], str] = _no_engine
+    """How the search for an engine stands; empty where none is searched for."""
     map_frames: tuple[str, ...] = ("map",)
     fingerprint: str = ""
     """Of the network: a pose saved with another one is not used."""
@@ -76,19 +81,16 @@ def open_model(settings: Settings) -> Load:
     _check_map_frame(settings.map_frame, manifest)
 
     def load() -> Model:
-        backend = create_backend(settings.backend, bundle, settings.threads)
-        # The first run allocates and picks kernels; better now than in the robot's first frame.
-        backend.run({name: np.zeros(shape, dtype) for name, (shape, dtype) in manifest.inputs.items()})
+        serving = serve(bundle, settings.backend, settings.threads, settings.engine_search_period_s)
         return Model(
-            localizer=Localizer(manifest, backend),
+            localizer=Localizer(manifest, serving.backend, text=TextTower(bundle) if has_text_tower(bundle) else None),
             method=manifest.method,
             camera_model=manifest.camera.model,
-            backend=backend.name,
-            precision=backend.precision,
-            device=backend.device,
+            backend=serving.backend,
+            engine=serving.engine,
             map_frames=(settings.map_frame,) if settings.map_frame else tuple(s.map_frame for s in manifest.scenes),
             fingerprint=" ".join(manifest.files.values()),
-            close=backend.close,
+            close=serving.close,
         )
 
     return load

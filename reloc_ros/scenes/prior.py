@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from reloc_ros.errors import ConfigError
-from reloc_ros.scenes.token_count import TOKEN_LIMIT, TokenCounter, check_sentence, count_words
+from reloc_ros.scenes.token_count import TOKEN_LIMIT, check_sentence, count_words
 from reloc_ros.scenes.words import NEGATIONS, STOP_WORDS, idf_weights, raw_words, stems
 from reloc_ros.types import Array, Outputs
 
@@ -23,7 +24,15 @@ COSINE_SCALE = 0.05
 _LEAST_PART_OF_NAME = 4  # letters of a word that count when found inside a name such as "redkitchen"
 _LOG = logging.getLogger(__name__)
 
-Embed = Callable[[str], Array]
+
+class SentenceEncoder(Protocol):
+    """What a text tower does."""
+
+    def embed(self, sentence: str) -> Array:
+        """Return the feature (C,) of a sentence."""
+
+    def count_tokens(self, sentence: str) -> int:
+        """Return how long a sentence is, start and end mark counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +56,13 @@ class ScenePrior:
     Args:
         names: of the K scenes, in the order of the network's scene logits.
         descriptions: one sentence for each.
-        embed: text tower, sentence to (D,) features; without it words are matched.
-        count_tokens: length of a sentence.
+        text: text tower; without it words are matched.
 
     Raises:
         ConfigError: there is no scene, or names and descriptions do not pair up.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        descriptions: Sequence[str],
-        *,
-        embed: Embed | None = None,
-        count_tokens: TokenCounter = count_words,
-    ) -> None:
+    def __init__(self, names: Sequence[str], descriptions: Sequence[str], text: SentenceEncoder | None = None) -> None:
         if not names or len(names) != len(descriptions):
             raise ConfigError(
                 f"a scene prior got {len(names)} names and {len(descriptions)} descriptions, expected one description "
@@ -70,9 +71,9 @@ class ScenePrior:
         self._names = tuple(names)
         self._words = [set(stems(name)) | set(stems(text)) for name, text in zip(names, descriptions, strict=True)]
         self._squeezed = ["".join(letter for letter in name.lower() if letter.isalnum()) for name in names]
-        self._embed = embed
-        self._features = None if embed is None else np.stack([_unit(embed(text)) for text in descriptions])
-        self._count_tokens = count_tokens
+        self._text = text
+        self._count_tokens = count_words if text is None else text.count_tokens
+        self._features = None if text is None else np.stack([_unit(text.embed(each)) for each in descriptions])
         # Replaced as a whole and read once in `apply`: a reader sees the old hint or the new one, never half of each.
         self._current: Hint | None = None
 
@@ -91,7 +92,7 @@ class ScenePrior:
         negations = [word for word in raw_words(text) if word in NEGATIONS]
         if negations:
             raise ConfigError(f"the hint '{text}' says '{negations[0]}'; say where the robot is, not where it is not")
-        hint = self._from_words(text) if self._embed is None else self._from_features(text, self._embed)
+        hint = self._from_words(text) if self._text is None else self._from_features(text, self._text)
         _LOG.info("scene hint: %s", hint.message)
         self._current = hint
         return hint
@@ -134,9 +135,9 @@ class ScenePrior:
         used = ", ".join(word for word, weight in idf.items() if weight > 0.0)
         return self._hint(text, np.log(STRONGEST) * np.asarray(covered), f"by {used}{ignored}")
 
-    def _from_features(self, text: str, embed: Embed) -> Hint:
-        assert self._features is not None  # noqa: S101 - set together with `embed`
-        return self._hint(text, self._features @ _unit(embed(text)) / COSINE_SCALE, "by the text tower")
+    def _from_features(self, text: str, tower: SentenceEncoder) -> Hint:
+        assert self._features is not None  # noqa: S101 - set together with the tower
+        return self._hint(text, self._features @ _unit(tower.embed(text)) / COSINE_SCALE, "by the text tower")
 
     def _has(self, scene: int, word: str) -> bool:
         inside = len(word) >= _LEAST_PART_OF_NAME and word in self._squeezed[scene]

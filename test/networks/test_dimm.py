@@ -130,7 +130,9 @@ def test_the_fitted_pose_gives_the_ray_of_every_patch():
     token = GeometricToken(8, 16, 5).eval()
     points = (ranges[..., None] * rays) @ turn.T + position
     token.read = torch.nn.Identity()
-    read = torch.cat([points, torch.randn(1, 40, 2, generator=generator), ranges.log()[..., None], torch.zeros(1, 40, 1)], -1)
+    read = torch.cat(
+        [points, torch.randn(1, 40, 2, generator=generator), ranges.log()[..., None], torch.zeros(1, 40, 1)], -1
+    )
     fitted = token(read, rays)
     directions = rays @ turn.T
     moments = torch.linalg.cross(position.expand_as(directions), directions)

@@ -114,13 +114,26 @@ def test_names_and_descriptions_must_pair_up():
         ScenePrior(["a", "b"], ["one"])
 
 
+class Tower:
+    """Knows a few sentences."""
+
+    def __init__(self, features):
+        self._features = features
+
+    def embed(self, sentence):
+        return np.array(self._features[sentence])
+
+    def count_tokens(self, sentence):
+        return 2 + len(sentence.split())
+
+
 def test_a_text_tower_decides_by_direction_alone():
     features = {"one": [2.0, 0.0], "two": [0.0, 5.0], "asked": [0.1, 0.3]}
-    prior = ScenePrior(["a", "b"], ["one", "two"], embed=lambda text: np.array(features[text]))
+    prior = ScenePrior(["a", "b"], ["one", "two"], Tower(features))
     hint = prior.hint("asked")
     assert int(np.argmax(hint.weights)) == 1
     assert hint.weights[1] / hint.weights[0] == pytest.approx(STRONGEST)
-    near = ScenePrior(["a", "b"], ["one", "two"], embed=lambda text: np.array({**features, "asked": [1.0, 1.02]}[text]))
+    near = ScenePrior(["a", "b"], ["one", "two"], Tower({**features, "asked": [1.0, 1.02]}))
     assert 1.0 < np.divide(*near.hint("asked").weights[::-1]) < 2.0
 
 

@@ -20,6 +20,7 @@ from reloc_ros.errors import ConfigError, TrainingError
 from reloc_ros.export.bundle_run import export_run
 from reloc_ros.geometry import rotation
 from reloc_ros.inference.backend import create_backend
+from reloc_ros.inference.text_tower import TextTower
 from reloc_ros.localization.localizer import Localizer
 from reloc_ros.training import checkpoint
 from reloc_ros.training.augment import random_view
@@ -165,6 +166,7 @@ def test_clip_writes_reads_and_sees_descriptions_and_is_not_needed_afterwards(ro
     changes = {"descriptions": {"clip": str(folder)}, "encoder": encoder, "features": {"views": 1}, "epochs": 1}
     config = config_from_dict("mvl_loc", {**TINY, **changes})
     train(rooms, tmp_path / "run", config, ALONE)
+    with_tower, _ = export_run(tmp_path / "run", tmp_path / "with_tower", text_tower=True)
     shutil.rmtree(folder)
     network, content = checkpoint.load_trained(tmp_path / "run")
     sentences = network.decoder.sentences
@@ -174,6 +176,25 @@ def test_clip_writes_reads_and_sees_descriptions_and_is_not_needed_afterwards(ro
         assert length == 2 + len(scene["description"].replace(" ", ""))
     assert sentences().shape == (2, max(lengths), 12)
     assert sentences()[0].abs().sum() > 0
+    backend = create_backend("onnxruntime", with_tower)
+    localizer = Localizer(with_tower.manifest, backend, text=TextTower(with_tower))
+    backend.close()
+    assert "by the text tower" in localizer.hint_scene(content["serving"]["scenes"][1]["description"])
+
+
+def test_the_scenes_file_names_map_frames_unless_others_are_asked_for(rooms, tmp_path):
+    file = tmp_path / "mine.yaml"
+    changes = _scenes_file(file, north="a hall", south="a shed")
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content["scenes"][1]["map_frame"] = "map_south"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    train(rooms, tmp_path / "run", config_from_dict("mvl_loc", {**TINY, **changes, "epochs": 1}), ALONE)
+    said, _ = export_run(tmp_path / "run", tmp_path / "said")
+    assert [scene.map_frame for scene in said.manifest.scenes] == ["map", "map_south"]
+    asked, _ = export_run(tmp_path / "run", tmp_path / "asked", map_frames={"": "site", "south": "yard"})
+    assert [scene.map_frame for scene in asked.manifest.scenes] == ["site", "yard"]
+    with pytest.raises(TrainingError, match=r"without CLIP's text tower .*leave out --text-tower"):
+        export_run(tmp_path / "run", tmp_path / "none", text_tower=True)
 
 
 @pytest.mark.parametrize(
