@@ -30,19 +30,24 @@ class Variant:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
+# The paper's parts are judged without our geometric token, which would do their work.
+_PAPER = {"geometric_token": False}
+
 STUDIES: dict[str, dict[str, Variant]] = {
     "mappers": {
-        f"{count} mappers": Variant(method="dimm", changes={"head": {"mappers": count}}) for count in (1, 4, 8)
+        f"{count} mappers": Variant(method="dimm", changes={"head": {"mappers": count, **_PAPER}})
+        for count in (1, 4, 8)
     },
     "semantic_attention": {
-        "attention": Variant(method="dimm"),
-        "mean": Variant(method="dimm", changes={"head": {"attention": False}}),
+        "attention": Variant(method="dimm", changes={"head": _PAPER}),
+        "mean": Variant(method="dimm", changes={"head": {"attention": False, **_PAPER}}),
     },
     "tokens": {
-        "patch, CLS and XY": Variant(method="dimm"),
-        "without CLS": Variant(method="dimm", changes={"head": {"summary_token": False}}),
-        "without XY": Variant(method="dimm", changes={"head": {"ray_token": False}}),
-        "patch alone": Variant(method="dimm", changes={"head": {"summary_token": False, "ray_token": False}}),
+        "patch, CLS, XY and geometric": Variant(method="dimm"),
+        "patch, CLS and XY": Variant(method="dimm", changes={"head": _PAPER}),
+        "without CLS": Variant(method="dimm", changes={"head": {"summary_token": False, **_PAPER}}),
+        "without XY": Variant(method="dimm", changes={"head": {"ray_token": False, **_PAPER}}),
+        "patch alone": Variant(method="dimm", changes={"head": {"summary_token": False, "ray_token": False, **_PAPER}}),
     },
     "descriptions": {
         level: Variant(method="mvl_loc", changes={"descriptions": {"level": level}})
@@ -53,6 +58,7 @@ STUDIES: dict[str, dict[str, Variant]] = {
     },
     "rays_or_pose": {
         "rays (dimm)": Variant(method="dimm"),
+        "rays as in the paper (dimm)": Variant(method="dimm", changes={"head": _PAPER}),
         "pose regression (mvl_loc)": Variant(method="mvl_loc", changes={"descriptions": {"level": "none"}}),
     },
 }

@@ -112,7 +112,7 @@ def test_a_fit_through_one_point_is_finite():
 
 
 def test_the_nearest_rotation_of_a_scaled_and_a_sheared_one():
-    """scipy's polar decomposition is the reference; a fit with a ridge is a little too short in one direction."""
+    """The polar decomposition of scipy is the reference: a fit with a ridge is a little too short in one direction."""
     turn = torch.from_numpy(Rotation.from_quat([1 / 11, 2 / 11, 4 / 11, 10 / 11]).as_matrix())
     sheared = turn @ torch.diag(torch.tensor([1.0, 0.9, 0.6], dtype=torch.float64)) @ turn.T @ turn
     found = nearest_rotation(torch.stack([turn, 0.3 * turn, sheared]))
