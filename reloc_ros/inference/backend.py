@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from reloc_ros.bundle.load import Bundle
+from reloc_ros.bundle.manifest import Manifest
 from reloc_ros.errors import BackendError
 from reloc_ros.types import Outputs
 
@@ -26,6 +28,10 @@ class Backend(Protocol):
     @property
     def precision(self) -> str:
         """Arithmetic of the heavy layers: `fp32`, `fp16`, ..."""
+
+    @property
+    def verdict(self) -> str:
+        """What a comparison of its poses with those in float32 found; empty for who computes in float32 itself."""
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Outputs:
         """Return the network's outputs by name.
@@ -70,6 +76,8 @@ BACKENDS: dict[str, Callable[[Bundle, int], Backend]] = {
     "torch": _torch,
 }
 DEFAULT_BACKEND = "onnxruntime"
+AUTO = "auto"
+"""For the node: `DEFAULT_BACKEND` first, and the bundle's engine as soon as there is one."""
 
 
 def create_backend(name: str, bundle: Bundle, threads: int = 0) -> Backend:
@@ -89,3 +97,12 @@ def create_backend(name: str, bundle: Bundle, threads: int = 0) -> Backend:
     if threads < 0:
         raise BackendError(f"threads is {threads}, expected 0 (automatic) or more")
     return BACKENDS[name](bundle, threads)
+
+
+def warm_up(backend: Backend, manifest: Manifest) -> None:
+    """Run a network once: the first run allocates and picks kernels, which should not be in a robot's first frame.
+
+    Raises:
+        BackendError: the run failed.
+    """
+    backend.run({name: np.zeros(shape, dtype) for name, (shape, dtype) in manifest.inputs.items()})

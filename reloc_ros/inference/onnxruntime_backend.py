@@ -33,6 +33,7 @@ class OnnxRuntimeBackend:
     """
 
     precision = "fp32"
+    verdict = ""
 
     def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int = 0, model: Path | None = None) -> None:
         self.device = device

@@ -49,11 +49,12 @@ class TensorRTBackend:
         cuda: Cuda | None = None,
     ) -> None:
         cache = cache or EngineCache()
-        library = library or find_library()
+        # First: without a GPU there is no need to load the large libraries.
         cuda = cuda or Cuda()
+        library = library or find_library()
         entry = entry or _passed_engine(bundle, cache, library, cuda)
         self.precision = entry.key.precision
-        self.entry = entry
+        self.verdict = entry.parity.get("engine", "")
         self._inputs = {name: (spec.dtype, spec.shape) for name, spec in _input_arrays(bundle.manifest).items()}
         self._run: EngineRun | None = None
         with ExitStack() as resources:

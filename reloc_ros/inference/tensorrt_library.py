@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,11 @@ class Library:
     module: Any
     flavour: str
     version: str
+
+
+def is_installed() -> bool:
+    """Whether there is a TensorRT to import; whether it loads is another question."""
+    return any(importlib.util.find_spec(name) is not None for name in _MODULES)
 
 
 def find_library(flavour: str | None = None) -> Library:

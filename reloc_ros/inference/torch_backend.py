@@ -31,6 +31,7 @@ class TorchBackend:
     name = "torch"
     device = "cpu"
     precision = "fp32"
+    verdict = ""
 
     def __init__(self, bundle: Bundle, *, checkpoint: Path | None = None, threads: int = 0) -> None:
         path = bundle.path / CHECKPOINT_NAME if checkpoint is None else checkpoint

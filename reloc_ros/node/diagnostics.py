@@ -55,10 +55,12 @@ class NodeView:
         model: `none`, `loading`, `ready`, `failed` or `ended`.
         problem: why configuring or loading failed; empty when it did not.
         bundle: folder given.
-        method: of the bundle; empty until the model is ready, as are the next three.
+        method: of the bundle; empty until the model is ready, as are the next five.
         backend: what runs the network.
         precision: of the network.
         device: it runs on.
+        verdict: how the poses of this precision compare with those in float32; empty for float32 itself.
+        engine: how the search for an engine stands; empty where none is searched for.
         tf_mode: as set.
         trust: what it believes.
     """
@@ -72,6 +74,8 @@ class NodeView:
     backend: str = ""
     precision: str = ""
     device: str = ""
+    verdict: str = ""
+    engine: str = ""
     tf_mode: str = ""
     trust: TrustView = TrustView()
 
@@ -99,6 +103,8 @@ def model_status(view: NodeView) -> DiagnosticStatus:
         level, text = ERROR, "the worker thread has ended; clean up and configure the node again"
     elif view.model == "loading":
         level, text = WARN, "the model is being loaded; images wait"
+    elif view.engine.startswith("failed"):
+        level, text = WARN, f"{text}, on {view.backend} because the engine {view.engine}"
     values = {
         "state": view.lifecycle,
         "model": view.model,
@@ -107,6 +113,8 @@ def model_status(view: NodeView) -> DiagnosticStatus:
         "backend": view.backend,
         "precision": view.precision,
         "device": view.device,
+        "pose_verdict": view.verdict,
+        "engine": view.engine,
         "tf_mode": view.tf_mode,
     }
     return _status(view, "model", level, text, values)

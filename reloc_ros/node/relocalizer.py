@@ -179,7 +179,8 @@ class Relocalizer:
             self._scene_hints.serve(model.localizer)
             self.navigation.serve(model)
             self.model = model
-        _log.info("%s is ready on %s (%s, %s)", model.method, model.backend, model.device, model.precision)
+        backend = model.backend
+        _log.info("%s is ready on %s (%s, %s)", model.method, backend.name, backend.device, backend.precision)
 
     def _handle(self, arrival: Arrival) -> None:
         self._path.handle(arrival)

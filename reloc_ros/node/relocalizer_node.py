@@ -203,9 +203,11 @@ class RelocalizerNode(LifecycleNode):
             view,
             model=worker.state,
             method=model.method,
-            backend=model.backend,
-            precision=model.precision,
-            device=model.device,
+            backend=model.backend.name,
+            precision=model.backend.precision,
+            device=model.backend.device,
+            verdict=model.backend.verdict,
+            engine=model.engine(),
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reloc_ros.inference.backend import BACKENDS, DEFAULT_BACKEND
+from reloc_ros.inference.backend import AUTO, BACKENDS
 
 Limits = tuple[float, float]
 
@@ -31,7 +31,13 @@ class Settings:
     """The node's parameters, in the order of the pipeline."""
 
     bundle: str = _parameter("", "Folder of the relocalizer bundle (`reloc export` writes it). Required.")
-    backend: str = _parameter(DEFAULT_BACKEND, "What runs the network.", choices=tuple(BACKENDS))
+    backend: str = _parameter(
+        AUTO,
+        "What runs the network. `auto` starts on `onnxruntime` and goes over to the engine that `reloc build-engine` "
+        "left, as soon as there is one.",
+        choices=(AUTO, *BACKENDS),
+    )
+    engine_search_period_s: float = _parameter(10.0, "How often `auto` looks for an engine, s.", limits=(0.1, 3600.0))
     threads: int = _parameter(0, "CPU threads for the network; 0 lets the back end choose.", limits=(0, 64))
     image_transport: str = _parameter(
         "both",

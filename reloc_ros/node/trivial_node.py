@@ -46,7 +46,7 @@ _RANGE_M = (1.0, 4.0)
 class TrivialBackend:
     """Answers every image with the same point cloud, seen from the origin of the map."""
 
-    name, device, precision = "trivial", "cpu", "fp32"
+    name, device, precision, verdict = "trivial", "cpu", "fp32", ""
 
     def __init__(self, camera: Camera) -> None:
         rng = np.random.default_rng(0)
@@ -82,9 +82,7 @@ def open_trivial(settings: Settings) -> Load:
             localizer=Localizer(_manifest(kind, spec), backend),
             method="trivial",
             camera_model=kind,
-            backend=backend.name,
-            precision=backend.precision,
-            device=backend.device,
+            backend=backend,
         )
 
     return load

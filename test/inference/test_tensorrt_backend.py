@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 from fake_bundles import INPUT, make_manifest, write_lookup_model, write_truth_bundle
-from fake_tensorrt import MAGIC, VERSION, FakeContext, FakeCudaRuntime, FakeEngine, FakeTensorRT, engine_of
+from fake_machine import Machine
+from fake_tensorrt import MAGIC, FakeContext, FakeCudaRuntime, FakeEngine, engine_of
 from onnx import TensorProto, helper
 
 from reloc_ros.bundle.load import write_bundle
@@ -20,40 +21,11 @@ from reloc_ros.geometry import se3
 from reloc_ros.inference import tensorrt_library
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.cuda import Cuda
-from reloc_ros.inference.engine_cache import Build, EngineCache
 from reloc_ros.inference.engine_run import EngineRun
 from reloc_ros.inference.tensorrt_backend import TensorRTBackend
-from reloc_ros.inference.tensorrt_library import Library, find_library, key_for_target, key_here
+from reloc_ros.inference.tensorrt_library import find_library, key_for_target, key_here
 
 POSES = [se3.from_rotation_translation(np.eye(3), np.array([x, 2.0 * x, -x])) for x in (0.0, 0.5, 1.0)]
-
-
-class Machine:
-    """A fake GPU with a cache of engines."""
-
-    def __init__(self, folder, flavour="tensorrt", capturable=True, refuses=False, **gpu):
-        self.runtime = FakeCudaRuntime(**gpu)
-        self.tensorrt = FakeTensorRT(self.runtime, capturable=capturable, refuses=refuses)
-        self.library = Library(module=self.tensorrt, flavour=flavour, version=VERSION)
-        self.cache = EngineCache(folder / "engines")
-
-    def add_engine(self, bundle, precision="fp32", verdict="passed: 0 mm", target=None, content=None):
-        gpu = Cuda(self.runtime).gpu
-        key = key_here(bundle, self.library, gpu, precision)
-        if target is not None:
-            key = key_for_target(bundle, self.library, target, precision)
-
-        def build(path):
-            path.write_bytes(engine_of(bundle.model_path) if content is None else content)
-            return Build(seconds=1.0, peak_memory_bytes=1)
-
-        self.cache.get_or_build(key, build)
-        return self.cache.judge(key, {"engine": verdict})
-
-    def backend(self, bundle, **options):
-        return TensorRTBackend(
-            bundle, cache=self.cache, library=self.library, cuda=Cuda(self.runtime), **options
-        )  # fmt: skip
 
 
 @pytest.fixture
@@ -288,9 +260,9 @@ def test_missing_libraries_are_named(monkeypatch, bundle, tmp_path):
 
     monkeypatch.setattr(tensorrt_library.importlib, "import_module", without)
     with pytest.raises(BackendError, match=r"TensorRT is not installed.*reloc_ros\[trt\]"):
-        create_backend("tensorrt", bundle)
+        TensorRTBackend(bundle, cuda=Cuda(FakeCudaRuntime()))
     with pytest.raises(BackendError, match="cuda-python"):
-        Cuda()
+        create_backend("tensorrt", bundle)
 
 
 def test_the_flavour_that_is_asked_for_is_found(monkeypatch):

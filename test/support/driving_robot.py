@@ -9,6 +9,7 @@ import gc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -81,9 +82,7 @@ class ScriptedModel(TruthModel):
             localizer=self.localizer,
             method="scripted",
             camera_model="pinhole",
-            backend="script",
-            precision="fp64",
-            device="cpu",
+            backend=SimpleNamespace(name="script", precision="fp64", device="cpu", verdict=""),
             fingerprint=self.fingerprint,
         )
 

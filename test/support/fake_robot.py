@@ -52,7 +52,7 @@ INFERENCE_FAULT, SOLVE_FAULT, GATE_FAULT, DEGENERATE, OUTSIDE, NOT_A_NUMBER = ra
 class TruthBackend:
     """Answers an image with its own value; waits for `release` first when told to hold."""
 
-    name, device, precision = "truth", "cpu", "fp32"
+    name, device, precision, verdict = "truth", "cpu", "fp32", ""
 
     def __init__(self) -> None:
         self.on_run: Callable[[int], None] = lambda number: None
@@ -103,9 +103,7 @@ class TruthModel:
                 localizer=Localizer(make_manifest(output_kind="truth"), self.backend),
                 method="truth",
                 camera_model=self.camera_model,
-                backend=self.backend.name,
-                precision=self.backend.precision,
-                device=self.backend.device,
+                backend=self.backend,
             )
 
         return load
