@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
 from reloc_ros.networks.hf_folder import build_untrained, load_pretrained, read_config, require_model_type
-from reloc_ros.networks.token_encoders import patch_grid
+from reloc_ros.networks.patch_grid import patch_grid
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
-from reloc_ros.networks.token_encoders import patch_grid
+from reloc_ros.networks.patch_grid import patch_grid
 
 _MEAN_BGR = (104.006, 116.669, 122.679)
 # Standard deviation of the last layer over the same 150 frames: other encoders give features of about 1.

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
 from reloc_ros.networks.encoders import IMAGENET_MEAN, IMAGENET_STD, PatchConv
+from reloc_ros.networks.panorama_conv import PANORAMA_CONVS, PanoramaConv
+from reloc_ros.networks.patch_grid import patch_grid
 from reloc_ros.networks.restore import restore
 
 
@@ -45,7 +47,9 @@ PATCH_TRANSFORMERS = {
 }
 
 
-KINDS = (*PATCH_TRANSFORMERS, "dinov2", "clip", "squeezenet")
+# Those that can start without a checkpoint.
+SCRATCH = (*PATCH_TRANSFORMERS, *PANORAMA_CONVS)
+KINDS = (*SCRATCH, "dinov2", "clip", "squeezenet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,7 @@ class TokenEncoderConfig:
     """Which encoder, and what becomes of it.
 
     Args:
-        kind: a key of `PATCH_TRANSFORMERS`, or `dinov2`, `clip` or `squeezenet`.
+        kind: one of `SCRATCH`, or `dinov2`, `clip` or `squeezenet`.
         weights: where its weights come from: for ours a run folder of `reloc train encoder`, for `dinov2` and `clip` a
             folder in Hugging Face's layout, for `squeezenet` a Keras file; None starts ours from scratch.
         frozen: leave the weights as they are; features are then computed once and kept.
@@ -66,7 +70,7 @@ class TokenEncoderConfig:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(f"encoder.kind is {self.kind!r}; choose one of {', '.join(KINDS)}")
-        if self.weights is None and self.kind not in PATCH_TRANSFORMERS:
+        if self.weights is None and self.kind not in SCRATCH:
             raise ConfigError(
                 f"encoder.kind is {self.kind} without encoder.weights; give the local checkpoint "
                 "(`reloc weights fetch` downloads official ones)"
@@ -168,28 +172,14 @@ def positions_2d(rows: int, columns: int, channels: int) -> Tensor:
     return torch.cat([along_y.sin(), along_y.cos(), along_x.sin(), along_x.cos()], dim=1)
 
 
-def patch_grid(patch_px: int, height: int, width: int) -> tuple[int, int]:
-    """Return rows and columns of square patches that fill an image.
-
-    Raises:
-        ConfigError: they do not fill it.
-    """
-    if height % patch_px or width % patch_px:
-        raise ConfigError(
-            f"input is {width}x{height} px and the encoder's patches are {patch_px} px; give input.width and "
-            f"input.height as multiples of {patch_px}"
-        )
-    return height // patch_px, width // patch_px
-
-
 def create_token_encoder(config: TokenEncoderConfig, height: int, width: int) -> nn.Module:
     """Return an encoder for images of one size, with its weights if the configuration names some.
 
     Raises:
         ConfigError: the weights are missing, incomplete or another network's, or the patches do not fill the image.
     """
-    if config.kind in PATCH_TRANSFORMERS:
-        encoder = PatchTransformer(config.kind)
+    if config.kind in SCRATCH:
+        encoder = create_scratch_encoder(config.kind)
         encoder.grid(height, width)
         if config.weights is not None:
             _load_pretrained(encoder, Path(config.weights))
@@ -210,6 +200,8 @@ def step_px(config: TokenEncoderConfig) -> int:
     Raises:
         ConfigError: the encoder's folder does not say.
     """
+    if config.kind in PANORAMA_CONVS:
+        return PanoramaConv.patch_px
     if config.kind in PATCH_TRANSFORMERS or config.kind == "squeezenet":
         return PatchTransformer.patch_px
     from reloc_ros.networks.foundation import patch_px_of
@@ -217,10 +209,19 @@ def step_px(config: TokenEncoderConfig) -> int:
     return patch_px_of(Path(str(config.weights)))
 
 
+def create_scratch_encoder(kind: str) -> PatchTransformer | PanoramaConv:
+    """Return an encoder of ours with random weights.
+
+    Args:
+        kind: one of `SCRATCH`.
+    """
+    return PanoramaConv(kind) if kind in PANORAMA_CONVS else PatchTransformer(kind)
+
+
 def encoder_from_description(description: dict[str, Any]) -> nn.Module:
     """Return the encoder that `describe` described, without its weights."""
-    if description["kind"] in PATCH_TRANSFORMERS:
-        return PatchTransformer(description["kind"])
+    if description["kind"] in SCRATCH:
+        return create_scratch_encoder(description["kind"])
     from reloc_ros.networks.foundation import ClipImageEncoder, DinoV2Encoder
     from reloc_ros.networks.squeezenet import SqueezeNet
 
@@ -230,7 +231,7 @@ def encoder_from_description(description: dict[str, Any]) -> nn.Module:
     return family.from_config(description)
 
 
-def _load_pretrained(encoder: PatchTransformer, run: Path) -> None:
+def _load_pretrained(encoder: PatchTransformer | PanoramaConv, run: Path) -> None:
     path = run / "best.pt" if run.is_dir() else run
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
