@@ -9,21 +9,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reloc_ros.bundle.manifest import MANIFEST_NAME, MODEL_NAME, Manifest, read_manifest, write_manifest
+from reloc_ros.bundle.manifest import (
+    ENCODER_NAME,
+    MANIFEST_NAME,
+    MODEL_NAME,
+    Manifest,
+    encoder_manifest,
+    read_manifest,
+    write_manifest,
+)
 from reloc_ros.errors import BundleError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A verified bundle: its folder and what its manifest says."""
+    """A verified bundle: its folder and what its manifest says.
+
+    Args:
+        path: folder.
+        manifest: of the graph.
+        model: file name of the graph that back ends run.
+    """
 
     path: Path
     manifest: Manifest
+    model: str = MODEL_NAME
 
     @property
     def model_path(self) -> Path:
         """The ONNX graph."""
-        return self.path / MODEL_NAME
+        return self.path / self.model
+
+    def encoder(self) -> Bundle:
+        """Return a sequence bundle as back ends see it that run its encoder.
+
+        Raises:
+            BundleError: the bundle is none of a sequence.
+        """
+        if self.manifest.sequence is None:
+            raise BundleError(f"{self.path} localizes single images and has no {ENCODER_NAME}; give a sequence bundle")
+        return replace(self, manifest=encoder_manifest(self.manifest), model=ENCODER_NAME)
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -45,10 +70,11 @@ def load_bundle(path: str | Path) -> Bundle:
     if not manifest_path.is_file():
         raise BundleError(f"bundle {folder} has no {MANIFEST_NAME}; give the folder that `reloc export` wrote")
     manifest = read_manifest(manifest_path)
-    if MODEL_NAME not in manifest.files:
-        raise BundleError(
-            f"{manifest_path}: files does not list {MODEL_NAME}; write the bundle again with `reloc export`"
-        )
+    for name in _graphs(manifest):
+        if name not in manifest.files:
+            raise BundleError(
+                f"{manifest_path}: files does not list {name}; write the bundle again with `reloc export`"
+            )
     for name, expected in manifest.files.items():
         _verify(folder / name, expected)
     return Bundle(path=folder, manifest=manifest)
@@ -60,7 +86,7 @@ def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, Path]
     Args:
         path: folder to write; an existing bundle there is replaced.
         manifest: without checksums; they are computed here.
-        files: source of each file by its name in the bundle; must hold `model.onnx`.
+        files: source of each file by its name in the bundle; must hold `model.onnx`, for sequences also `encoder.onnx`.
 
     Raises:
         BundleError: the path holds something that is no bundle, or a source is missing.
@@ -68,8 +94,8 @@ def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, Path]
     folder = Path(path).expanduser().absolute()
     if folder.exists() and not _may_be_replaced(folder):
         raise BundleError(f"{folder} exists and is no bundle; choose another --out or remove it")
-    if MODEL_NAME not in files:
-        raise BundleError(f"a bundle needs {MODEL_NAME}, given are {sorted(files)}")
+    if not _graphs(manifest) <= files.keys():
+        raise BundleError(f"a bundle needs {' and '.join(sorted(_graphs(manifest)))}, given are {sorted(files)}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
         new = Path(scratch) / "new"
@@ -95,6 +121,10 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _graphs(manifest: Manifest) -> set[str]:
+    return {MODEL_NAME} if manifest.sequence is None else {MODEL_NAME, ENCODER_NAME}
 
 
 def _verify(path: Path, expected: str) -> None:

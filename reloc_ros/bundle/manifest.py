@@ -7,7 +7,7 @@ program are errors. `models/README.md` explains each field to people.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,13 @@ from reloc_ros.errors import BundleError
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.yaml"
 MODEL_NAME = "model.onnx"
+ENCODER_NAME = "encoder.onnx"
+SEQUENCE = "sequence"
+"""Output kind of bundles that localize the frames of a sequence."""
 
+# What a pixel of the image tensor holds: its colour, and in a canvas also whether a camera saw it (255) or not (0).
+_CHANNELS = {"rgb": 3, "rgba": 4}
+_FEATURE = "feature"
 _FULL_CIRCLE_DEG = 360.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Names stay inside the bundle: no separators, no hidden files, no "..".
@@ -28,10 +34,10 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """The image tensor of the network: (1, height, width, 3).
+    """The image tensor of the network: (1, height, width, channels).
 
-    Colour order, layout and type have one supported value each; they are written down so that a reader of the file
-    need not guess, and checked so that a file that means something else is refused.
+    What is supported of colour order, layout and type is little; they are written down so that a reader of the file need
+    not guess, and checked so that a file that means something else is refused.
     """
 
     name: str = "image"
@@ -43,13 +49,14 @@ class InputSpec:
 
     def __post_init__(self) -> None:
         _require(self.width > 0 and self.height > 0, f"input is {self.width}x{self.height} px, expected positive sizes")
-        found = (self.channels, self.layout, self.dtype)
-        _require(found == ("rgb", "NHWC", "uint8"), f"input is {found}, supported is ('rgb', 'NHWC', 'uint8')")
+        _require(self.channels in _CHANNELS, f"input channels are {self.channels!r}, supported are rgb and rgba")
+        found = (self.layout, self.dtype)
+        _require(found == ("NHWC", "uint8"), f"input is {found}, supported is ('NHWC', 'uint8')")
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of the tensor: batch of one, rows, columns, colours."""
-        return (1, self.height, self.width, 3)
+        return (1, self.height, self.width, _CHANNELS[self.channels])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +159,64 @@ class RaysSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StateSpec:
+    """One float32 tensor of what a network remembers of a sequence; all zeros before the first frame.
+
+    Args:
+        name: unique in the bundle; the graph takes it as `state_<name>` and gives it back as `next_<name>`.
+        shape: of the tensor; the first entry is the batch, 1.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        _require(self.name, "sequence: a state's name is empty, expected a name")
+        fits = len(self.shape) >= 1 and self.shape[0] == 1 and min(self.shape) >= 1
+        _require(fits, f"sequence: state {self.name} has shape {self.shape}, expected a batch of 1 and sizes above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceSpec:
+    """What there is to know of networks that localize a sequence of frames relative to its first.
+
+    Such a bundle holds two graphs: `encoder.onnx` makes a feature of an image, `model.onnx` takes the feature with the
+    state and gives the pose with the next state.
+
+    Args:
+        feature: length F of the feature, (1, F) float32.
+        state: tensors of the state, in the order of the graph.
+        state_version: of what the tensors mean; a state of another version is of no use.
+        keyframe_translation_m: frames of training were at least about this far apart,
+        keyframe_rotation_rad: or turned by this.
+        trained_distance_m: longest way from a first frame in training, metres; beyond it poses are extrapolated.
+        trained_frames: most frames of one sequence in training.
+        heights_m: of the cameras above the floor in training; empty where nobody knows.
+    """
+
+    feature: int
+    state: tuple[StateSpec, ...]
+    state_version: int
+    keyframe_translation_m: float
+    keyframe_rotation_rad: float
+    trained_distance_m: float
+    trained_frames: int
+    heights_m: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        names = [state.name for state in self.state]
+        twice = [name for name in names if names.count(name) > 1]
+        _require(not twice, f"sequence: state {twice[:1]} occurs {len(twice)} times, expected each name once")
+        _require(len(names) > 0, "sequence: state is empty, expected at least one tensor")
+        for name in (
+            "feature", "state_version", "keyframe_translation_m", "keyframe_rotation_rad", "trained_distance_m",
+            "trained_frames",
+        ):  # fmt: skip
+            _require(getattr(self, name) > 0, f"sequence: {name} is {getattr(self, name)}, not > 0")
+        _require(all(h > 0 for h in self.heights_m), f"sequence: heights_m are {self.heights_m}, expected above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SceneSpec:
     """One place the network knows, and what a pose in it must keep.
 
@@ -186,6 +251,7 @@ class Manifest:
         output_kind: name in the solver table (`points`).
         input: image tensor of the network.
         rays: tensor with the camera's rays, for networks that take one.
+        sequence: state and range of networks that localize a sequence; None for those of single images.
         camera: cameras the network can serve.
         outputs: names of the tensors of the network.
         solve: numbers for the solver, which knows and checks the keys.
@@ -200,6 +266,7 @@ class Manifest:
     output_kind: str
     input: InputSpec
     rays: RaysSpec | None = None
+    sequence: SequenceSpec | None = None
     camera: CameraAssumption
     outputs: tuple[str, ...]
     solve: dict[str, int | float]
@@ -213,6 +280,11 @@ class Manifest:
             _require(getattr(self, name), f"{name} is empty, expected a name")
         _require(len(self.outputs) > 0, "outputs is empty, expected the names of the network's tensors")
         _require(len(self.scenes) > 0, "scenes is empty, expected at least one")
+        _require(
+            (self.output_kind == SEQUENCE) == (self.sequence is not None),
+            f"output_kind is {self.output_kind!r} with sequence {'missing' if self.sequence is None else 'given'}; "
+            f"{SEQUENCE!r} bundles have it and no others",
+        )
         names = [scene.name for scene in self.scenes]
         twice = [name for name in names if names.count(name) > 1]
         _require(not twice, f"scenes: {twice[:1]} occurs {len(twice)} times, expected one scene of each name")
@@ -222,11 +294,19 @@ class Manifest:
 
     @property
     def inputs(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape and numpy type of the network's input tensors by name, in its order."""
+        """Shape and numpy type of the input tensors of `model.onnx` by name, in its order."""
+        if self.sequence is not None:
+            states = {f"state_{state.name}": (state.shape, "float32") for state in self.sequence.state}
+            return {_FEATURE: ((1, self.sequence.feature), "float32"), **states}
         tensors: dict[str, tuple[tuple[int, ...], str]] = {self.input.name: (self.input.shape, self.input.dtype)}
         if self.rays is not None:
             tensors[self.rays.name] = (self.rays.shape, "float32")
         return tensors
+
+
+def encoder_manifest(manifest: Manifest) -> Manifest:
+    """Return what a sequence bundle's manifest says when read for its other graph, `encoder.onnx`."""
+    return replace(manifest, output_kind=_FEATURE, outputs=(_FEATURE,), sequence=None)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -244,6 +324,8 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path} is no valid YAML ({error}); copy the bundle again or `reloc export` it") from error
     try:
         _check_schema_version(data)
+        # Bundles written before there were any of sequences do not say that they are none.
+        data.setdefault("sequence", None)
         return read_dataclass(Manifest, data, "manifest")
     # Python refuses to print numbers of thousands of digits.
     except (BundleError, ValueError) as error:
