@@ -1,25 +1,32 @@
-"""Measure a bundle against images with known poses and write a report."""
+"""Measure bundles against images with known poses and write a report."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reloc_ros.cli.bag_options import add_bag_options, given_bag_options
+
 if TYPE_CHECKING:
-    from reloc_ros.bundle.load import Bundle
-    from reloc_ros.datasets.posed_images import PosedImages
-    from reloc_ros.datasets.splits import Split
-    from reloc_ros.evaluation.replay import FrameResult
-    from reloc_ros.evaluation.report import Subject
-    from reloc_ros.inference.backend import Backend
-    from reloc_ros.localization.localizer import Localizer
+    from reloc_ros.datasets.images import PosedImage, PosedImages
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("bundle", metavar="BUNDLE", help="folder that `reloc export` wrote")
-    parser.add_argument("--data", required=True, metavar="FORMAT:PATH", help="images with poses, e.g. seven_scenes:DIR")
+    parser.add_argument(
+        "bundles",
+        nargs="+",
+        metavar="BUNDLE",
+        help="folder that `reloc export` wrote; several are compared with the first",
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", metavar="FORMAT:PATH", help="images with poses, e.g. seven_scenes:DIR")
+    source.add_argument(
+        "--bag", type=Path, metavar="BAG", help="recorded drive with images and poses, as for reloc map"
+    )
+    add_bag_options(parser)
     parser.add_argument(
         "--split",
         choices=("train", "val", "all"),
@@ -31,6 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="scene of the bundle that the images are from; needed where it knows several and was not trained on DATA",
     )
+    parser.add_argument(
+        "--mapping",
+        metavar="FORMAT:PATH",
+        help="what the bundle was trained on, for errors off the mapping path and for --baseline (default: with --split "
+        "val the rest of DATA, else what the bundle names, if it is still there)",
+    )
+    parser.add_argument(
+        "--fault",
+        type=_names,
+        default=(),
+        metavar="NAME,...",
+        help="inject faults: kidnap, blackout, blur, dark, occlusion, noise, camera_bump, or all",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the faults (default: 0)")
+    parser.add_argument("--baseline", choices=("sift",), help="also judge SIFT, retrieval and PnP on the same images")
     parser.add_argument("--report", required=True, metavar="OUT", type=Path, help="folder for the report")
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="back end (default: onnxruntime)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads of the network; 0 is automatic")
@@ -38,105 +60,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write the report and print the main figures."""
-    from dataclasses import replace
-
     from reloc_ros.bundle.load import load_bundle
-    from reloc_ros.datasets.posed_images import read_dataset
-    from reloc_ros.datasets.splits import split_images
-    from reloc_ros.evaluation.frame_sheet import frame_sheet
-    from reloc_ros.evaluation.report import write_report
-    from reloc_ros.inference.backend import create_backend
-    from reloc_ros.localization.localizer import Localizer
+    from reloc_ros.evaluation.fault_drives import FAULTS
+    from reloc_ros.evaluation.study import Study, run_study
 
-    bundle = load_bundle(args.bundle)
-    split = _training_split(bundle)
-    scene = _scene_of(bundle, args)
-    dataset = split_images(read_dataset(args.data), args.split, split)
-    backend = create_backend(args.backend, bundle, args.threads)
-    localizer = Localizer(bundle.manifest, backend)
-    results = _replay_with_progress(localizer, dataset, scene)
-    told = _replay_with_progress(Localizer(bundle.manifest, backend, scene), dataset, scene) if scene else None
-    unit = "m" if dataset.metric else "scene units"
-    frames = frame_sheet(results, dataset.images, localizer.network_view, unit) if results else None
-    subject = replace(_subject(args, bundle, dataset, split, backend), scene=scene)
-    backend.close()
-    report = write_report(args.report, subject, results, frames, told)
+    for path in args.bundles:
+        load_bundle(path)  # reading the data takes longer than seeing that a bundle is none
+    data, dataset = _read(args)
+    study = Study(
+        bundles=tuple(args.bundles),
+        data=data,
+        dataset=dataset,
+        part=args.split,
+        scene=args.scene,
+        backend=args.backend,
+        threads=args.threads,
+        faults=FAULTS if args.fault == ("all",) else args.fault,
+        seed=args.seed,
+        baseline=args.baseline,
+        mapping=args.mapping,
+    )
+    report = run_study(study, args.report, _track)
     _print_summary(report, args.report)
     return 0
 
 
-def _training_split(bundle: Bundle) -> Split:
-    """Return the split the bundle was trained with, so that its held-out part is held out here, too."""
-    from reloc_ros.datasets.splits import Split
-    from reloc_ros.errors import BundleError
-
-    recorded = bundle.manifest.training.get("split", {})
-    try:
-        return Split(**recorded)
-    except TypeError as error:
-        raise BundleError(
-            f"{bundle.path}: training.split is {recorded!r}, not a split this program knows ({error})"
-        ) from error
-
-
-def _scene_of(bundle: Bundle, args: argparse.Namespace) -> str:
-    """Return the scene that the images are from; empty where the bundle knows but one."""
+def _read(args: argparse.Namespace) -> tuple[str, PosedImages]:
+    """Return what to evaluate on, and its name in the report."""
+    from reloc_ros.datasets.posed_images import read_dataset
     from reloc_ros.errors import ConfigError
+    from reloc_ros.mapping.source import complete_options, read_drive
 
-    names = [scene.name for scene in bundle.manifest.scenes]
-    if args.scene is not None and args.scene not in names:
-        raise ConfigError(f"--scene is {args.scene!r}, the bundle knows {', '.join(names)}; choose one of these")
-    if len(names) == 1:
-        return ""
-    # Networks of several scenes are trained on one data set for each, in the order of the scenes.
-    trained = dict(zip(bundle.manifest.training.get("data", ()), names, strict=False))
-    scene = args.scene or trained.get(args.data)
-    if scene is None:
+    given = given_bag_options(args)
+    if args.bag is not None:
+        return f"rosbag:{args.bag}", read_drive(args.bag, complete_options(args.bag, given))
+    if given:
         raise ConfigError(
-            f"the bundle knows the scenes {', '.join(names)} and was not trained on {args.data}; say with --scene which "
-            "one these images are from"
+            f"--{'/--'.join(given)} speak of a bag, but --bag is not given; write --data FORMAT:PATH?OPTION"
         )
-    return str(scene)
+    return args.data, read_dataset(args.data)
 
 
-def _replay_with_progress(localizer: Localizer, dataset: PosedImages, scene: str) -> list[FrameResult]:
+def _track(images: Sequence[PosedImage], title: str) -> Iterable[PosedImage]:
     from rich.console import Console
     from rich.progress import track
 
-    from reloc_ros.evaluation.replay import replay
-
-    images = track(dataset.images, description="Localizing", console=Console(stderr=True), transient=True)
-    return replay(localizer, images, scene=scene)
+    return track(images, description=title, console=Console(stderr=True), transient=True)
 
 
-def _subject(args: argparse.Namespace, bundle: Bundle, dataset: PosedImages, split: Split, backend: Backend) -> Subject:
-    from dataclasses import asdict
-
-    from reloc_ros.bundle.manifest import MODEL_NAME
-    from reloc_ros.evaluation.report import Subject
-
-    return Subject(
-        bundle=args.bundle,
-        method=bundle.manifest.method,
-        model_sha256=bundle.manifest.files[MODEL_NAME],
-        data=args.data,
-        split=args.split,
-        split_settings={} if args.split == "all" else asdict(split),
-        ground_truth=dataset.ground_truth,
-        metric=dataset.metric,
-        skipped=len(dataset.skipped),
-        backend=backend.name,
-        device=backend.device,
-        precision=backend.precision,
-        threads=args.threads,
-    )
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _print_summary(report: dict[str, Any], folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    unit = "m" if report["metric"] else "scene units"
+    unit, false = "m" if report["metric"] else "scene units", report["false_fix_rate"]
     table = Table(title=f"{report['data']} ({report['split']})")
     table.add_column("figure")
     table.add_column("value", justify="right")
@@ -149,13 +129,34 @@ def _print_summary(report: dict[str, Any], folder: Path) -> None:
         ),
         ("90 % error", f"{report['p90_translation_error_m']:.3f} {unit} / {report['p90_rotation_error_deg']:.2f} deg"),
         *((f"within {limit.replace('_', ' ')}", f"{100 * value:.1f} %") for limit, value in report["recall"].items()),
+        ("false fixes", "no poses" if false is None else f"{100 * false:.1f} % of the poses"),
         ("latency p50 / p99", f"{report['latency_ms']['p50']:.1f} / {report['latency_ms']['p99']:.1f} ms"),
     )
     for row in (*rows, *_scene_rows(report, unit)):
         table.add_row(*row)
     console = Console()
     console.print(table)
-    console.print(f"report: {folder / 'report.md'}", soft_wrap=True, highlight=False)
+    for heading, header, lines in _more_tables(report, unit):
+        more = Table(*header, title=heading)
+        for line in lines:
+            more.add_row(*line)
+        console.print(more)
+    console.print(f"report: {folder / 'report.html'}, report.md, report.json", soft_wrap=True, highlight=False)
+
+
+def _more_tables(report: dict[str, Any], unit: str) -> list[tuple[str, Sequence[str], list[list[str]]]]:
+    from reloc_ros.evaluation.comparison import HEADER, cells
+    from reloc_ros.evaluation.markdown import FAULT_HEADER, fault_cells
+
+    tables: list[tuple[str, Sequence[str], list[list[str]]]] = []
+    if "comparison" in report:
+        # One column for each: names of figures are long, terminals narrow.
+        name, *others = zip(HEADER, *(cells(row, unit) for row in report["comparison"]))
+        tables.append(("side by side", list(name), [list(line) for line in others]))
+    if report["faults"]:
+        rows = [fault_cells(name, found, unit) for name, found in report["faults"].items()]
+        tables.append(("faults", FAULT_HEADER, rows))
+    return tables
 
 
 def _scene_rows(report: dict[str, Any], unit: str) -> list[tuple[str, str]]:

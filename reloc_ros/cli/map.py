@@ -5,19 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-EXIT_NOT_USABLE = 1
+from reloc_ros.cli.bag_options import add_bag_options, given_bag_options
 
-_BAG_OPTIONS = {
-    "image": ("TOPIC", "image topic, raw or compressed (default: the only one)"),
-    "camera_info": ("TOPIC", "camera info topic (default: the one beside the image)"),
-    "camera": ("FILE", "instead of camera info: a camera.json, or 'equirectangular' for panoramas"),
-    "pose": ("TOPIC", "PoseStamped, PoseWithCovarianceStamped, Odometry or /tf (default: found in the bag)"),
-    "poses": ("FILE", "instead of a pose topic: a TUM file, stamp_s tx ty tz qx qy qz qw"),
-    "pose_frame": ("FRAME", "frame whose pose is given, when that is not the camera"),
-    "map_frame": ("FRAME", "fixed frame (default: map)"),
-    "max_gap_ms": ("MS", "poses further apart are not interpolated (default: 200)"),
-}
-"""Options of the bag's reader: how they are shown, and what they mean."""
+EXIT_NOT_USABLE = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="say what would be done, how long it takes and how large"
     )
     parser.add_argument("--restart", action="store_true", help="do every stage again")
-    for name, (metavar, text) in _BAG_OPTIONS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text)
+    add_bag_options(parser)
     parser.add_argument("--every-m", type=float, default=0.02, metavar="M", help="keep a frame after this motion ...")
     parser.add_argument("--every-deg", type=float, default=1.0, metavar="DEG", help="... or this turn")
     parser.add_argument("--max-speed", type=float, default=3.0, metavar="M/S", help="faster is a jump of the reference")
@@ -55,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         bag=args.bag,
         out=args.out,
         work=args.work or args.out.parent / f"{args.out.name}.map",
-        options={name: value for name in _BAG_OPTIONS if (value := getattr(args, name)) is not None},
+        options=given_bag_options(args),
         method=args.method,
         selection=Selection(
             every_m=args.every_m,

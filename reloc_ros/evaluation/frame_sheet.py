@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from reloc_ros.datasets.posed_images import PosedImage
+from reloc_ros.evaluation.fault_drives import FaultRun
 from reloc_ros.evaluation.replay import FrameResult
 from reloc_ros.localization.picture import Caption, annotate, sheet, verdict
 from reloc_ros.types import Estimate, Frame, Image, Reason, Rejected
@@ -84,6 +85,26 @@ def frame_sheet(
             tiles("rejected", chosen.rejected),
         ]
     )
+
+
+def fault_sheet(faults: Mapping[str, FaultRun]) -> Image | None:
+    """Return spoilt frames and what became of them, one fault in a row; None where no image was spoilt."""
+    rows = []
+    for name, run in faults.items():
+        count = len(run.images)
+        shown = sorted({(2 * k + 1) * count // (2 * EACH) for k in range(EACH)}) if count else []
+        rows.append([_spoilt_tile(name, run.images[i], run.results[i]) for i in shown])
+    return sheet(rows) if any(rows) else None
+
+
+def _spoilt_tile(fault: str, image: PosedImage, result: FrameResult) -> Image:
+    found = result.localization
+    if isinstance(found, Rejected):
+        text = f"{fault}: rejected, {found.reason.value}"
+    else:
+        text = f"{fault}: off by {result.translation_error_m:.3f}, {result.rotation_error_deg:.1f} deg"
+    caption = Caption(verdict=text, is_pose=result.is_right_fix, notes=(result.name,))
+    return annotate(image.frame().image, caption, width_px=_TILE_PX, lines=_LINES)
 
 
 def _pick_apart(indices: Sequence[int], apart: int, given: Sequence[int] = ()) -> tuple[int, ...]:

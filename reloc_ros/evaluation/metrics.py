@@ -11,7 +11,7 @@ import numpy as np
 
 from reloc_ros.errors import DatasetError
 from reloc_ros.evaluation.replay import FrameResult
-from reloc_ros.types import Rejected
+from reloc_ros.types import Estimate, Rejected
 
 # (metres, degrees) by the name in the report; both must hold.
 RECALL_LIMITS = {
@@ -21,6 +21,9 @@ RECALL_LIMITS = {
     "0.25m_5deg": (0.25, 5.0),
     "0.5m_5deg": (0.5, 5.0),
 }
+
+QUANTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+"""Quantile by the beginning of its names in the report."""
 
 
 def quantile(values: Sequence[float], fraction: float) -> float:
@@ -58,10 +61,10 @@ def accuracy(results: Sequence[FrameResult]) -> dict[str, Any]:
         "frames": len(results),
         "rejection_rate": len(rejected) / len(results),
         "rejected_by_reason": dict(sorted(reasons.items())),
-        "median_translation_error_m": quantile(translation_m, 0.5),
-        "median_rotation_error_deg": quantile(rotation_deg, 0.5),
-        "p90_translation_error_m": quantile(translation_m, 0.9),
-        "p90_rotation_error_deg": quantile(rotation_deg, 0.9),
+        "availability": 1 - len(rejected) / len(results),
+        **_false_fixes(results),
+        **{f"{name}_translation_error_m": quantile(translation_m, level) for name, level in QUANTILES.items()},
+        **{f"{name}_rotation_error_deg": quantile(rotation_deg, level) for name, level in QUANTILES.items()},
         "recall": {
             name: recall(translation_m, rotation_deg, limit_m, limit_deg)
             for name, (limit_m, limit_deg) in RECALL_LIMITS.items()
@@ -73,3 +76,10 @@ def recall(translation_m: Sequence[float], rotation_deg: Sequence[float], limit_
     """Return the fraction of all frames within both limits."""
     within = (np.asarray(translation_m) <= limit_m) & (np.asarray(rotation_deg) <= limit_deg)
     return float(np.mean(within))
+
+
+def _false_fixes(results: Sequence[FrameResult]) -> dict[str, Any]:
+    """Return how many poses mislead; the rate is of the poses, and None without any."""
+    poses = sum(isinstance(result.localization, Estimate) for result in results)
+    false = sum(result.is_false_fix for result in results)
+    return {"false_fixes": false, "false_fix_rate": false / poses if poses else None}

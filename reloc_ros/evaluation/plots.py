@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from reloc_ros.evaluation.calibration import levels_reached
 from reloc_ros.evaluation.replay import FrameResult
+from reloc_ros.evaluation.timeline import is_step
 from reloc_ros.types import Array, Estimate
 
 # Blue, orange and red that stay apart for colour-blind readers (Okabe and Ito 2008).
@@ -28,8 +27,6 @@ _USUAL_DEVIATIONS = 1.96
 _AXIS_NAMES = ("x", "y", "z")
 # Seen from above an image's right and up are these map axes, so that right x up = the axis that points to the viewer.
 _RIGHT_AND_UP = {(0, 1): (1, 2), (0, -1): (2, 1), (1, 1): (2, 0), (1, -1): (0, 2), (2, 1): (0, 1), (2, -1): (1, 0)}
-# A pause this many times longer than the usual step separates two pieces of the way.
-_GAP_FACTOR = 4.0
 _SHOWN_MARGIN = 0.15
 
 
@@ -194,11 +191,5 @@ def _shown_box(true: Array) -> tuple[Array, Array]:
 
 def _pieces(results: Sequence[FrameResult]) -> list[NDArray[np.intp]]:
     """Return indices of consecutive frames, cut where the sequence changes or the time jumps."""
-    steps = [after.stamp_ns - before.stamp_ns for before, after in pairwise(results)]
-    usual = float(np.median(steps)) if steps else math.inf
-    cuts = [
-        i + 1
-        for i, (before, after) in enumerate(pairwise(results))
-        if before.sequence != after.sequence or not 0 <= steps[i] <= _GAP_FACTOR * usual
-    ]
+    cuts = [i for i, follows in enumerate(is_step(results), start=1) if not follows]
     return np.split(np.arange(len(results)), cuts)

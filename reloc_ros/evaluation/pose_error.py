@@ -1,4 +1,4 @@
-"""How far an estimated pose is from the true one."""
+"""How far an estimated pose is from the true one, and from where on it misleads a robot."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy as np
 
 from reloc_ros.geometry import rotation
 from reloc_ros.types import Array
+
+FALSE_FIX_M, FALSE_FIX_DEG = 0.5, 10.0
+"""A pose further off than one of these misleads a robot: AMCL does not recover from it, a local map does not match."""
 
 
 def translation_error_m(T_map_camera_estimated: Array, T_map_camera_true: Array) -> float:

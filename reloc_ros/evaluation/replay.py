@@ -6,11 +6,23 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Protocol
+
+import numpy as np
 
 from reloc_ros.datasets.posed_images import PosedImage
-from reloc_ros.evaluation.pose_error import rotation_error_deg, translation_error_m
-from reloc_ros.localization.localizer import Localizer
-from reloc_ros.types import Array, Estimate, Localization
+from reloc_ros.evaluation.pose_error import FALSE_FIX_DEG, FALSE_FIX_M, rotation_error_deg, translation_error_m
+from reloc_ros.types import Array, Estimate, Frame, Localization
+
+
+class FrameLocalizer(Protocol):
+    """What is judged: a learned localizer or a classical one."""
+
+    stage_seconds: dict[str, float]
+    """Duration of each stage that ran in the last call, seconds."""
+
+    def localize(self, frame: Frame) -> Localization:
+        """Return the pose of the frame's camera in the map, or why there is none. Never raises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +38,7 @@ class FrameResult:
         seconds: the whole call, without reading the image from disk.
         stage_seconds: each stage that ran.
         scene: that the image is from; empty where there is but one.
+        brightness: mean grey level of the image, 0 to 1.
     """
 
     name: str
@@ -36,6 +49,7 @@ class FrameResult:
     seconds: float
     stage_seconds: dict[str, float]
     scene: str = ""
+    brightness: float = math.nan
 
     @property
     def pose(self) -> Estimate | None:
@@ -54,9 +68,20 @@ class FrameResult:
         """Angle to the true orientation, degrees; infinite where the other error is."""
         return math.inf if self.pose is None else rotation_error_deg(self.pose.T_map_camera, self.T_map_camera)
 
+    @property
+    def is_false_fix(self) -> bool:
+        """Whether there is an estimate, and it misleads."""
+        far = self.translation_error_m > FALSE_FIX_M or self.rotation_error_deg > FALSE_FIX_DEG
+        return far and isinstance(self.localization, Estimate)
+
+    @property
+    def is_right_fix(self) -> bool:
+        """Whether there is a pose that does not mislead."""
+        return self.pose is not None and not self.is_false_fix
+
 
 def replay(
-    localizer: Localizer,
+    localizer: FrameLocalizer,
     images: Iterable[PosedImage],
     on_frame: Callable[[FrameResult], None] | None = None,
     *,
@@ -90,6 +115,7 @@ def replay(
             seconds=seconds,
             stage_seconds=dict(localizer.stage_seconds),
             scene=scene,
+            brightness=float(np.mean(frame.image)) / 255,
         )
         results.append(result)
         if on_frame is not None:

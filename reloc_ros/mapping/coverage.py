@@ -1,4 +1,4 @@
-"""Pictures of a mapping drive: what was covered and dropped, and how errors grow away from the mapping path."""
+"""Picture of a mapping drive: what was covered and what dropped."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from scipy.spatial import cKDTree
 
 from reloc_ros.datasets.images import PosedImage
 from reloc_ros.datasets.pictures import level_frame
-from reloc_ros.evaluation.replay import FrameResult
 from reloc_ros.mapping.frames import Choice, Drop
-from reloc_ros.mapping.verdict import FALSE_FIX_M
-from reloc_ros.types import Array
 
 # Okabe and Ito 2008: apart for colour-blind readers.
 _KEPT, _HELD_OUT, _JUMP, _GUARD = "#0072b2", "#e69f00", "#d62728", "#999999"
@@ -28,10 +23,6 @@ _DROPPED = {
 """Colour and marker of what is worth seeing on the map; frames at rest lie on kept ones."""
 _ARROWS = 250
 _HEADING_BINS = 36
-_BINS = 6
-_SMALLEST_ERROR_M = 1e-3
-_SHOWN_ERRORS_M = (0.02, 1.0)
-"""At least these, so that a bad model does not look like a good one on a larger scale."""
 
 
 def coverage_figure(
@@ -83,47 +74,4 @@ def coverage_figure(
     counts, edges = np.histogram(headings, bins=_HEADING_BINS, range=(-math.pi, math.pi))
     polar.bar(edges[:-1], counts, width=2 * math.pi / _HEADING_BINS, align="edge", color=_KEPT)
     polar.set_title("learned frames by heading (0 deg points right)")
-    return figure
-
-
-def distance_from_path_m(results: Sequence[FrameResult], mapped: Sequence[PosedImage]) -> Array:
-    """Return (N,) distance of each frame's true position to the nearest camera position that was learned from."""
-    path = cKDTree(np.array([image.T_map_camera[:3, 3] for image in mapped]))
-    distances, _ = path.query(np.array([result.T_map_camera[:3, 3] for result in results]))
-    return np.asarray(distances, dtype=float)
-
-
-def off_path_figure(results: Sequence[FrameResult], distances_m: Array) -> Figure:
-    """Return position errors against the distance from the mapping path, with medians of as many frames each."""
-    errors = np.array([result.translation_error_m for result in results])
-    has_pose = np.isfinite(errors)
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    shown = np.maximum(errors, _SMALLEST_ERROR_M)
-    axes.semilogy(distances_m[has_pose], shown[has_pose], ".", color=_KEPT, alpha=0.6, label="frames with a pose")
-    ordered = np.argsort(distances_m)
-    bins = [part for part in np.array_split(ordered, min(_BINS, max(1, len(ordered) // 5))) if len(part)]
-    # A frame without a pose is an infinite error: where most have none the curve ends.
-    medians = [float(np.sort(errors[part])[len(part) // 2]) for part in bins]
-    axes.semilogy(
-        [float(np.median(distances_m[part])) for part in bins],
-        [max(value, _SMALLEST_ERROR_M) if math.isfinite(value) else math.nan for value in medians],
-        "o-", color="black", label="median (rejected frames are infinite)",
-    )  # fmt: skip
-    axes.axhline(FALSE_FIX_M, color=_JUMP, linestyle="--", linewidth=1, label=f"false fix ({FALSE_FIX_M:g} m)")
-    if not has_pose.all():
-        lost = distances_m[~has_pose]
-        # Points on the lower edge, whatever the scale.
-        axes.plot(lost, np.zeros(len(lost)), "x", color=_JUMP, transform=axes.get_xaxis_transform(),
-                  clip_on=False, label=f"rejected ({len(lost)})")  # fmt: skip
-    axes.set(xlabel="distance from the nearest learned camera position [m]", ylabel="position error [m]")
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, _SHOWN_ERRORS_M[0]), max(high, _SHOWN_ERRORS_M[1]))
-    # 0.05 m reads faster than 5 x 10^-2 m.
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(loc="best", fontsize=8)
-    axes.set_title("How errors grow away from the mapping path")
     return figure

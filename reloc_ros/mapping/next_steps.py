@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reloc_ros.evaluation.verdict import CONTINUOUS
 from reloc_ros.mapping.frames import Drop
-from reloc_ros.mapping.verdict import CONTINUOUS
 
 _MUCH_BLUR, _MUCH_REST, _MANY_WITHOUT_POSE = 0.15, 0.6, 0.1
 

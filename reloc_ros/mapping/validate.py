@@ -8,18 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reloc_ros.bundle.load import load_bundle
 from reloc_ros.bundle.manifest import MODEL_NAME
 from reloc_ros.datasets.posed_images import read_dataset
 from reloc_ros.datasets.splits import Split, split_images
 from reloc_ros.evaluation.frame_sheet import frame_sheet
-from reloc_ros.evaluation.plots import save_figure
 from reloc_ros.evaluation.replay import replay
-from reloc_ros.evaluation.report import Subject, write_report
+from reloc_ros.evaluation.report import Findings, Subject, write_report
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.localization.localizer import Localizer
-from reloc_ros.mapping.coverage import distance_from_path_m, off_path_figure
-from reloc_ros.mapping.verdict import judge
 
 
 def validate(
@@ -69,13 +68,10 @@ def validate(
         threads=0,
     )
     backend.close()
-    write_report(folder, subject, results, sheet)
-    distances_m = distance_from_path_m(results, split_images(frames, "train", split).images)
-    save_figure(off_path_figure(results, distances_m), folder / "off_path.png")
-    verdict = judge(
-        [result.translation_error_m for result in results],
-        [result.rotation_error_deg for result in results],
-        only_position=only_position,
-    ).as_dict()
-    (folder / "verdict.json").write_text(json.dumps(verdict, indent=2) + "\n", encoding="utf-8")
+    learned = split_images(frames, "train", split).images
+    findings = Findings(
+        mapped_positions=np.array([image.T_map_camera[:3, 3] for image in learned]), only_position=only_position
+    )
+    write_report(folder, subject, results, sheet, findings)
+    verdict: dict[str, Any] = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     return verdict

@@ -15,7 +15,7 @@ from frame_results import estimated, make_result, rejected, result_with_errors
 
 from reloc_ros.evaluation.markdown import as_markdown
 from reloc_ros.evaluation.plots import error_figure, reliability_figure, trajectory_figure
-from reloc_ros.evaluation.report import Subject, make_report, write_report
+from reloc_ros.evaluation.report import Findings, Subject, make_report, write_report
 from reloc_ros.evaluation.tum import tum_line
 from reloc_ros.geometry import se3
 from reloc_ros.types import Estimate
@@ -199,7 +199,7 @@ def test_a_pose_in_another_scene_is_an_infinite_error_and_no_rejection(tmp_path:
         if isinstance(localization, Estimate):
             localization = replace(localization, scene="kitchen" if i < 3 else "office")
         found.append(replace(result, localization=localization, scene="kitchen"))
-    report = write_report(tmp_path, replace(SUBJECT, scene="kitchen"), found, oracle=told)
+    report = write_report(tmp_path, replace(SUBJECT, scene="kitchen"), found, findings=Findings(oracle=told))
     assert report["median_translation_error_m"] == pytest.approx(0.03)
     assert report["p90_translation_error_m"] == math.inf
     assert report["rejection_rate"] == 0.2

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from box_room import pinhole, pose, write_sequence
-from frame_results import estimated, make_result, rejected
 from numpy.testing import assert_allclose
 
 from reloc_ros.datasets.images import PosedImage
 from reloc_ros.datasets.posed_images import read_dataset
 from reloc_ros.evaluation.plots import save_figure
-from reloc_ros.mapping.coverage import coverage_figure, distance_from_path_m, off_path_figure
+from reloc_ros.mapping.coverage import coverage_figure
 from reloc_ros.mapping.extract import extract_frames
 from reloc_ros.mapping.frames import Choice, Drop
 from reloc_ros.mapping.plan import Plan, training_minutes
@@ -73,15 +72,3 @@ def test_coverage_names_what_it_shows(images: tuple[PosedImage, ...], tmp_path: 
         "jumps of the reference (1)",
     ]
     save_figure(figure, tmp_path / "coverage.png")
-
-
-def test_errors_against_the_distance_from_the_path(images: tuple[PosedImage, ...], tmp_path: Path) -> None:
-    truth = [pose(0.2 * index, 0.1 * index**2 / 8 + 0.5 * index, 0.3, 0.0) for index in range(6)]
-    results = [make_result(i, T, rejected() if i == 4 else estimated(truth[0])) for i, T in enumerate(truth)]
-    distances = distance_from_path_m(results, images)
-    assert distances[0] == pytest.approx(0.0, abs=1e-8)
-    assert distances[1] == pytest.approx(np.hypot(0.2, 0.4), abs=0.12)
-    assert np.all(np.diff(distances) > 0)
-    figure = off_path_figure(results, distances)
-    assert "rejected (1)" in figure.axes[0].get_legend_handles_labels()[1]
-    save_figure(figure, tmp_path / "off_path.png")

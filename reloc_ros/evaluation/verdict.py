@@ -11,10 +11,8 @@ import numpy as np
 from scipy.stats import beta
 
 from reloc_ros.evaluation.metrics import quantile
+from reloc_ros.evaluation.pose_error import FALSE_FIX_DEG, FALSE_FIX_M
 from reloc_ros.types import Array
-
-FALSE_FIX_M, FALSE_FIX_DEG = 0.5, 10.0
-"""A pose further off than one of these misleads a robot: AMCL does not recover from it, a local map does not match."""
 
 _SURE = 0.95
 
@@ -80,7 +78,8 @@ class Verdict:
         only_position: orientations were not judged.
         false_fixes: number of them, of `poses`.
         poses: frames with a pose.
-        frames: held out.
+        frames: all of them.
+        judged_on: what frames they are.
     """
 
     uses: tuple[str, ...]
@@ -89,6 +88,7 @@ class Verdict:
     false_fixes: int
     poses: int
     frames: int
+    judged_on: str = "held-out frames"
 
     @property
     def usable(self) -> bool:
@@ -126,13 +126,20 @@ class Verdict:
         }
 
 
-def judge(errors_m: Sequence[float], errors_deg: Sequence[float], *, only_position: bool = False) -> Verdict:
+def judge(
+    errors_m: Sequence[float],
+    errors_deg: Sequence[float],
+    *,
+    only_position: bool = False,
+    judged_on: str = "held-out frames",
+) -> Verdict:
     """Return what a model with these errors on held-out frames may be used for.
 
     Args:
         errors_m: of each frame; infinite without a pose.
         errors_deg: likewise.
         only_position: leave orientations out, where the reference does not know them.
+        judged_on: what frames they are; a model that has learnt from them looks better than it is.
     """
     metres = np.asarray(errors_m, dtype=float)
     has_pose = np.isfinite(metres)
@@ -149,6 +156,7 @@ def judge(errors_m: Sequence[float], errors_deg: Sequence[float], *, only_positi
         false_fixes=false_fixes,
         poses=int(has_pose.sum()),
         frames=len(metres),
+        judged_on=judged_on,
     )
 
 
@@ -164,7 +172,7 @@ def _checks(use: Use, metres: Array, degrees: Array, false_fixes: int, *, only_p
 
     good = f"{use.within_m:g} m" if only_position else f"{use.within_m:g} m and {use.within_deg:g} deg"
     found = [
-        check("number of held-out frames", str(frames), f"at least {use.min_frames}", met=frames >= use.min_frames),
+        check("number of frames", str(frames), f"at least {use.min_frames}", met=frames >= use.min_frames),
         check("availability", _percent(availability), f"at least {_percent(use.min_availability)}",
               met=availability >= use.min_availability),
         check(f"recall within {good}", _percent(recall), f"at least {_percent(use.min_recall)}",

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from reloc_ros.mapping.verdict import CONTINUOUS, INITIALIZATION, judge
+from reloc_ros.evaluation.verdict import CONTINUOUS, INITIALIZATION, judge
 
 GOOD = (0.04, 0.8)
 USABLE = (0.4, 7.0)
@@ -49,7 +49,7 @@ def test_coarse_poses_initialize_only() -> None:
 def test_few_frames_are_no_proof() -> None:
     assert verdict_of((39, GOOD)).uses == ("initialization",)
     verdict = verdict_of((19, GOOD))
-    assert verdict.headline() == "not usable, because number of held-out frames is 19, must be at least 20"
+    assert verdict.headline() == "not usable, because number of frames is 19, must be at least 20"
 
 
 def test_no_pose_at_all() -> None:

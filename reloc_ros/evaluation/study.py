@@ -1,0 +1,288 @@
+"""An evaluation from bundle and data set to report: bundles, faults and the classical baseline on the same frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reloc_ros.bundle.load import Bundle, load_bundle
+from reloc_ros.bundle.manifest import MODEL_NAME
+from reloc_ros.datasets.images import PosedImage, PosedImages
+from reloc_ros.datasets.posed_images import read_dataset
+from reloc_ros.datasets.splits import Split, split_images
+from reloc_ros.errors import BundleError, ConfigError, DatasetError
+from reloc_ros.evaluation.comparison import Contender
+from reloc_ros.evaluation.fault_drives import FaultRun, check_faults, run_fault
+from reloc_ros.evaluation.frame_sheet import frame_sheet
+from reloc_ros.evaluation.replay import FrameLocalizer, FrameResult, replay
+from reloc_ros.evaluation.report import Findings, Subject, make_report, write_report
+from reloc_ros.inference.backend import create_backend
+from reloc_ros.localization.localizer import Localizer
+from reloc_ros.types import Array, Image
+
+Track = Callable[[Sequence[PosedImage], str], Iterable[PosedImage]]
+"""(images, what is done with them) to the same images, with progress shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is measured on what.
+
+    Args:
+        bundles: folders; the first is the one that the report is about.
+        data: how the data set is named in the report.
+        dataset: all of it.
+        part: `train`, `val` or `all`.
+        scene: that the data are from, where the bundles know several; None finds it in what they were trained on.
+        backend: name in the back-end table.
+        threads: of the network; 0 is automatic.
+        faults: to inject.
+        seed: of the faults.
+        baseline: `sift`, or None.
+        mapping: `FORMAT:PATH` of what the model was trained on, where that cannot be found.
+
+    Raises:
+        ConfigError: a fault is unknown.
+    """
+
+    bundles: tuple[str, ...]
+    data: str
+    dataset: PosedImages
+    part: str
+    scene: str | None = None
+    backend: str = "onnxruntime"
+    threads: int = 0
+    faults: tuple[str, ...] = ()
+    seed: int = 0
+    baseline: str | None = None
+    mapping: str | None = None
+
+    def __post_init__(self) -> None:
+        check_faults(self.faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """What became of one contender."""
+
+    subject: Subject
+    results: list[FrameResult]
+    sheet: Image | None
+    findings: Findings
+
+    @property
+    def contender(self) -> Contender:
+        report = make_report(self.subject, self.results, self.findings)
+        return Contender(name=Path(self.subject.bundle).name, report=report, results=self.results)
+
+
+def run_study(study: Study, folder: Path, track: Track) -> dict[str, Any]:
+    """Evaluate, write the report into a folder and return the content of its `report.json`.
+
+    Other bundles and the baseline have their reports in sub-folders of their own.
+
+    Raises:
+        BundleError, BackendError: a bundle cannot be run.
+        ConfigError: what is asked for does not fit the bundles.
+        DatasetError: the data cannot be read.
+    """
+    bundles = [load_bundle(path) for path in study.bundles]
+    split = _common_split(bundles, study.part)
+    images = split_images(study.dataset, study.part, split)
+    mapped = _mapped_images(study, bundles[0], split)
+    judged = [_judge_bundle(study, bundle, images, split, mapped, track) for bundle in bundles]
+    if study.baseline is not None:
+        judged.append(_judge_baseline(study, images, split, mapped, track))
+    first, *others = judged
+    for name, other in zip(_folder_names(others), others):
+        write_report(folder / name, other.subject, other.results, other.sheet, other.findings)
+    return write_report(
+        folder, first.subject, first.results, first.sheet, first.findings, [other.contender for other in others]
+    )
+
+
+def training_split(bundle: Bundle) -> Split:
+    """Return the split the bundle was trained with, so that its held-out part is held out here, too.
+
+    Raises:
+        BundleError: this program does not know such a split.
+    """
+    recorded = bundle.manifest.training.get("split", {})
+    try:
+        return Split(**recorded)
+    except TypeError as error:
+        raise BundleError(
+            f"{bundle.path}: training.split is {recorded!r}, not a split this program knows ({error})"
+        ) from error
+
+
+def _common_split(bundles: Sequence[Bundle], part: str) -> Split:
+    splits = [training_split(bundle) for bundle in bundles]
+    if part != "all" and any(split != splits[0] for split in splits):
+        cut = "; ".join(f"{bundle.path.name}: {asdict(split)}" for bundle, split in zip(bundles, splits))
+        raise ConfigError(
+            f"the bundles were trained with different splits ({cut}), so part {part} of one is not that of another; "
+            "compare them on data that none has seen, with --split all"
+        )
+    return splits[0]
+
+
+def _mapped_images(study: Study, bundle: Bundle, split: Split) -> PosedImages | None:
+    """Return what the model was trained on, where that can be found; a bundle itself holds no image and no path."""
+    if study.mapping is not None:
+        mapping = read_dataset(study.mapping)
+        return split_images(mapping, "train", split) if study.mapping == study.data else mapping
+    if study.part == "val":
+        return split_images(study.dataset, "train", split)
+    trained = dict(zip((scene.name for scene in bundle.manifest.scenes), bundle.manifest.training.get("data", ())))
+    source = trained.get(_scene_of(study, bundle) or bundle.manifest.scenes[0].name)
+    try:
+        return None if source is None else split_images(read_dataset(str(source)), "train", split)
+    except DatasetError:
+        return None
+
+
+def _positions(mapped: PosedImages | None) -> Array | None:
+    return None if mapped is None else np.array([image.T_map_camera[:3, 3] for image in mapped.images])
+
+
+def _judge_bundle(
+    study: Study, bundle: Bundle, images: PosedImages, split: Split, mapped: PosedImages | None, track: Track
+) -> _Judged:
+    scene = _scene_of(study, bundle)
+    backend = create_backend(study.backend, bundle, study.threads)
+    try:
+        localizer = Localizer(bundle.manifest, backend)
+        results = replay(localizer, track(images.images, f"Localizing, {bundle.path.name}"), scene=scene)
+        told = None
+        if scene:
+            knowing = Localizer(bundle.manifest, backend, scene)
+            told = replay(knowing, track(images.images, f"Localizing, told that it is {scene}"), scene=scene)
+        subject = _subject(study, images, split, scene)
+        subject = replace(
+            subject,
+            bundle=str(bundle.path),
+            method=bundle.manifest.method,
+            model_sha256=bundle.manifest.files[MODEL_NAME],
+            backend=backend.name,
+            device=backend.device,
+            precision=backend.precision,
+            map_bytes=sum(file.stat().st_size for file in bundle.path.iterdir() if file.is_file()),
+        )
+        findings = Findings(
+            oracle=told,
+            mapped_positions=_positions(mapped),
+            faults=_run_faults(study, localizer, images, results, scene, track),
+            fault_seed=study.seed,
+            judged_on=_judged_on(study, bundle),
+        )
+        sheet = frame_sheet(results, images.images, localizer.network_view, subject.unit) if results else None
+    finally:
+        backend.close()
+    return _Judged(subject=subject, results=results, sheet=sheet, findings=findings)
+
+
+def _judge_baseline(
+    study: Study, images: PosedImages, split: Split, mapped: PosedImages | None, track: Track
+) -> _Judged:
+    from reloc_ros.evaluation.sift_localizer import build_sift_localizer
+
+    if mapped is None:
+        raise ConfigError(
+            "the baseline needs the images that the bundle was trained on and cannot find them; give --mapping FORMAT:PATH"
+        )
+    localizer = build_sift_localizer(mapped.images, track)
+    results = replay(localizer, track(images.images, "Localizing, SIFT"))
+    subject = replace(
+        _subject(study, images, split, ""),
+        bundle="sift",
+        method="sift",
+        backend="opencv, pycolmap",
+        device="cpu",
+        precision="fp64",
+        map_bytes=localizer.map_bytes,
+    )
+    findings = Findings(
+        mapped_positions=_positions(mapped),
+        faults=_run_faults(study, localizer, images, results, "", track),
+        fault_seed=study.seed,
+        judged_on="frames that are not in its map" if study.part == "val" else f"frames of {study.dataset.name}",
+    )
+    sheet = frame_sheet(results, images.images, lambda frame: frame.image, subject.unit)
+    return _Judged(subject=subject, results=results, sheet=sheet, findings=findings)
+
+
+def _run_faults(
+    study: Study,
+    localizer: FrameLocalizer,
+    images: PosedImages,
+    clean: Sequence[FrameResult],
+    scene: str,
+    track: Track,
+) -> dict[str, FaultRun]:
+    runs = {}
+    for name in study.faults:
+        title = f"Localizing, {name}"
+        runs[name] = run_fault(
+            name,
+            images.images,
+            clean,
+            study.seed,
+            lambda spoilt, title=title: replay(localizer, track(spoilt, title), scene=scene),  # type: ignore[misc]
+        )
+    return runs
+
+
+def _scene_of(study: Study, bundle: Bundle) -> str:
+    """Return the scene that the images are from; empty where the bundle knows but one."""
+    names = [scene.name for scene in bundle.manifest.scenes]
+    if study.scene is not None and study.scene not in names:
+        raise ConfigError(f"--scene is {study.scene!r}, the bundle knows {', '.join(names)}; choose one of these")
+    if len(names) == 1:
+        return ""
+    # Networks of several scenes are trained on one data set for each, in the order of the scenes.
+    trained = dict(zip(bundle.manifest.training.get("data", ()), names, strict=False))
+    scene = study.scene or trained.get(study.data)
+    if scene is None:
+        raise ConfigError(
+            f"the bundle knows the scenes {', '.join(names)} and was not trained on {study.data}; say with --scene which "
+            "one these images are from"
+        )
+    return str(scene)
+
+
+def _judged_on(study: Study, bundle: Bundle) -> str:
+    if study.part == "val":
+        return "held-out frames"
+    if study.part == "train" or study.data in bundle.manifest.training.get("data", ()):
+        return "frames that it was partly trained on"
+    return f"frames of {study.dataset.name}"
+
+
+def _subject(study: Study, images: PosedImages, split: Split, scene: str) -> Subject:
+    return Subject(
+        bundle="",
+        method="",
+        model_sha256="",
+        data=study.data,
+        split=study.part,
+        split_settings={} if study.part == "all" else asdict(split),
+        ground_truth=images.ground_truth,
+        metric=images.metric,
+        skipped=len(images.skipped),
+        backend="",
+        device="",
+        precision="",
+        threads=study.threads,
+        scene=scene,
+    )
+
+
+def _folder_names(judged: Sequence[_Judged]) -> list[str]:
+    """Return a name for each, those of the bundles where they differ."""
+    names = [Path(other.subject.bundle).name for other in judged]
+    return names if len(set(names)) == len(names) else [f"{k}_{name}" for k, name in enumerate(names, start=2)]
