@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from reloc_ros.bundle.load import Bundle, write_bundle
 from reloc_ros.bundle.manifest import (
@@ -25,9 +26,18 @@ from reloc_ros.cameras.table import camera_from_dict
 from reloc_ros.errors import TrainingError
 from reloc_ros.export.onnx import export_onnx
 from reloc_ros.export.parity import Parity, check_parity
+from reloc_ros.export.sequence import (
+    canvas_spec,
+    check_sequence_parity,
+    export_sequence,
+    parity_canvases,
+    sequence_spec,
+    step_outputs,
+)
 from reloc_ros.export.text_tower import export_text_tower
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.torch_backend import TorchBackend
+from reloc_ros.networks.spr_mamba import SprModel
 from reloc_ros.networks.table import NETWORKS
 from reloc_ros.scenes.descriptions import read_descriptions
 from reloc_ros.training.checkpoint import BEST, load_trained
@@ -58,16 +68,22 @@ def export_run(
         raise TrainingError(f"{run} holds no {BEST}; give the --out folder of a finished `reloc train`")
     network, content = load_trained(run)
     try:
-        manifest = _manifest(content, _map_frames(run, content, map_frames or {}))
+        manifest = _manifest(network, content, _map_frames(run, content, map_frames or {}))
     except (KeyError, TypeError) as error:
         raise TrainingError(
             f"{run / BEST} was written by another version of this program ({error}); train again with this one"
         ) from error
     with tempfile.TemporaryDirectory() as scratch:
-        model = Path(scratch) / MODEL_NAME
-        export_onnx(network, manifest, model)
-        texts = export_text_tower(_clip_folder(run, content), Path(scratch)) if text_tower else {}
-        bundle = write_bundle(out, manifest, {MODEL_NAME: model, **texts})
+        files = _export(network, manifest, Path(scratch))
+        if text_tower:
+            files |= export_text_tower(_clip_folder(run, content), Path(scratch))
+        bundle = write_bundle(out, manifest, files)
+    if isinstance(network, SprModel):
+        kept = [
+            run,
+            *(Path(folder) for folder in [content["train_config"].get("sequences", {}).get("folder")] if folder),
+        ]
+        return bundle, check_sequence_parity(network, bundle, parity_canvases(kept, manifest.input))
     reference = TorchBackend(bundle, checkpoint=run / BEST)
     candidate = create_backend("onnxruntime", bundle)
     parity = check_parity(
@@ -78,6 +94,14 @@ def export_run(
     return bundle, parity
 
 
+def _export(network: nn.Module, manifest: Manifest, folder: Path) -> dict[str, Path]:
+    """Write a network's graphs into a folder and return them by their names in the bundle."""
+    if isinstance(network, SprModel):
+        return export_sequence(network, manifest, folder)
+    export_onnx(network, manifest, folder / MODEL_NAME)
+    return {MODEL_NAME: folder / MODEL_NAME}
+
+
 def _map_frames(run: Path, content: dict[str, Any], asked: Mapping[str, str]) -> dict[str, str]:
     """Return the map frame of every scene: as asked, as its scenes file says, or `map`."""
     names = [scene["name"] for scene in content["serving"]["scenes"]]
@@ -86,7 +110,9 @@ def _map_frames(run: Path, content: dict[str, Any], asked: Mapping[str, str]) ->
         raise TrainingError(f"there is no scene {unknown[0]!r} in the run; its scenes are {', '.join(sorted(names))}")
     path = Path(content["train_config"].get("descriptions", {}).get("file") or run / SCENES_FILE)
     described = {scene.name: scene.map_frame for scene in read_descriptions(path).scenes} if path.is_file() else {}
-    return {name: asked.get(name, asked.get("", described.get(name, "map"))) for name in names}
+    # Without an anchor a sequence lives in a frame of its own, named like its only scene.
+    usual = {name: name for name in names} if content["method"] == "spr_mamba" else described
+    return {name: asked.get(name, asked.get("", usual.get(name, "map"))) for name in names}
 
 
 def _clip_folder(run: Path, content: dict[str, Any]) -> str:
@@ -99,18 +125,23 @@ def _clip_folder(run: Path, content: dict[str, Any]) -> str:
     return folder
 
 
-def _manifest(content: dict[str, Any], map_frames: Mapping[str, str]) -> Manifest:
+def _manifest(network: nn.Module, content: dict[str, Any], map_frames: Mapping[str, str]) -> Manifest:
     serving = content["serving"]
     height, width = content["input"]
     kind = NETWORKS[content["method"]]
     settings = serving["solve"]
+    sequence, outputs, image = None, kind.output_names, InputSpec(width=width, height=height)
+    if isinstance(network, SprModel):
+        sequence = sequence_spec(network.sequence, serving["sequence"])
+        outputs, image = step_outputs(network.sequence), canvas_spec(width, height)
     return Manifest(
         method=content["method"],
         output_kind=kind.output_kind,
-        input=InputSpec(width=width, height=height),
+        input=image,
+        sequence=sequence,
         rays=RaysSpec(rows=settings["rows"], columns=settings["columns"]) if kind.takes_rays else None,
         camera=CameraAssumption(**serving["assumption"]),
-        outputs=kind.output_names,
+        outputs=outputs,
         solve=settings,
         scenes=tuple(
             SceneSpec(

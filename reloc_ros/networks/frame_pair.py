@@ -82,7 +82,9 @@ class FramePair(nn.Module):
         columns = [_by_column(second - first), _by_column(second)]
         if self.sought:
             alike = _directions(frame.cells(after)) @ _directions(frame.cells(before)).transpose(-1, -2)
-            columns.append(_by_column(alike.flatten(-2)[..., self.places].unflatten(-1, (frame.columns, -1))))
+            columns.append(
+                _by_column(alike.flatten(-2).index_select(-1, self.places).unflatten(-1, (frame.columns, -1)))
+            )
         reduced = self.narrow(self.column(torch.cat(columns, dim=-1)))
         return self.read(reduced.reshape(*shape, -1))
 

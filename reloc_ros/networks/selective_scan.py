@@ -61,56 +61,63 @@ def selective_scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Te
     return (states @ c.unsqueeze(-1)).squeeze(-1) + d * u
 
 
-def linear_recurrence(decay: Tensor, inputs: Tensor) -> Tensor:
-    """Return h (B, T, ...) with h_t = decay_t h_{t-1} + inputs_t and h_0 = 0, for all t at once.
+def linear_recurrence(decay: Tensor, inputs: Tensor, *, backwards: bool = False) -> Tensor:
+    """Return h (B, T, ...) with h_t = decay_t h_{t-1} + inputs_t for all t at once; nothing is before the first frame.
 
     Args:
         decay: (B, T, ...), of magnitude up to 1.
         inputs: of the same shape.
+        backwards: from the last frame to the first: h_t = decay_t h_{t+1} + inputs_t.
     """
-    states: Tensor = _LinearRecurrence.apply(decay, inputs)
+    states: Tensor = _LinearRecurrence.apply(decay, inputs, backwards)
     return states
 
 
 class _LinearRecurrence(torch.autograd.Function):
-    """The gradient of a linear recurrence is the recurrence run backwards: autograd need not remember each step."""
+    """The gradient of a linear recurrence is one that runs the other way: autograd need not remember each step."""
 
     @staticmethod
-    def forward(ctx: Any, decay: Tensor, inputs: Tensor) -> Tensor:
-        states = _chunked(decay, inputs)
+    def forward(ctx: Any, decay: Tensor, inputs: Tensor, backwards: bool) -> Tensor:  # noqa: FBT001 (autograd's way)
+        states = _chunked(decay, inputs, backwards=backwards)
         ctx.save_for_backward(decay, states)
+        ctx.backwards = backwards
         return states
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
         decay, states = ctx.saved_tensors
         # g_t = dL/dh_t + decay_{t+1} g_{t+1}, so dL/d inputs_t = g_t and dL/d decay_t = g_t h_{t-1}.
-        later = torch.cat([decay[:, 1:], torch.zeros_like(decay[:, :1])], dim=1)
-        grad = linear_recurrence(later.flip(1), grads[0].flip(1)).flip(1)
-        earlier = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], dim=1)
-        return grad * earlier, grad
+        step = -1 if ctx.backwards else 1
+        grad = linear_recurrence(_moved(decay, -step), grads[0], backwards=not ctx.backwards)
+        return grad * _moved(states, step), grad, None
 
 
-def _chunked(decay: Tensor, inputs: Tensor) -> Tensor:
+def _moved(x: Tensor, step: int) -> Tensor:
+    """Return (B, T, ...) with every frame one place later (step 1) or earlier (-1), and a zero where none came from."""
+    zero = torch.zeros_like(x[:, :1])
+    return torch.cat([zero, x[:, :-1]] if step > 0 else [x[:, 1:], zero], dim=1)
+
+
+def _chunked(decay: Tensor, inputs: Tensor, *, backwards: bool) -> Tensor:
     """Scan chunks of about sqrt(T) frames side by side, then hand the state at each chunk's end to the next.
 
     Nothing is divided by a product of decays, so long sequences and fast decays stay exact.
     """
-    batch, frames = inputs.shape[:2]
+    frames = inputs.shape[1]
     if frames <= 1:
         return inputs.clone()
     length = math.isqrt(frames - 1) + 1
     chunks = -(-frames // length)
-    # Frames of padding come last and reach nobody.
+    # Padding comes last and is zero: it gives nothing to the frames before it either.
     padding = [0, 0] * (inputs.dim() - 2) + [0, chunks * length - frames]
-    decay, inputs = (
-        torch.nn.functional.pad(x, padding).reshape(batch, chunks, length, *x.shape[2:]) for x in (decay, inputs)
-    )
+    decay, inputs = (torch.nn.functional.pad(x, padding).unflatten(1, (chunks, length)) for x in (decay, inputs))
     states, carried = torch.empty_like(inputs), torch.empty_like(inputs)
-    states[:, :, 0], carried[:, :, 0] = inputs[:, :, 0], decay[:, :, 0]
-    for t in range(1, length):
-        torch.addcmul(inputs[:, :, t], decay[:, :, t], states[:, :, t - 1], out=states[:, :, t])
-        torch.mul(decay[:, :, t], carried[:, :, t - 1], out=carried[:, :, t])
-    for chunk in range(1, chunks):
-        states[:, chunk] += carried[:, chunk] * states[:, chunk - 1, -1:]
+    before, first = (1, length - 1) if backwards else (-1, 0)
+    states[:, :, first], carried[:, :, first] = inputs[:, :, first], decay[:, :, first]
+    for t in range(length - 2, -1, -1) if backwards else range(1, length):
+        torch.addcmul(inputs[:, :, t], decay[:, :, t], states[:, :, t + before], out=states[:, :, t])
+        torch.mul(decay[:, :, t], carried[:, :, t + before], out=carried[:, :, t])
+    last = length - 1 - first
+    for chunk in range(chunks - 2, -1, -1) if backwards else range(1, chunks):
+        states[:, chunk] += carried[:, chunk] * states[:, chunk + before, last, None]
     return states.flatten(1, 2)[:, :frames]

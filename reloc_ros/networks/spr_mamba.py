@@ -25,6 +25,8 @@ from reloc_ros.networks.restore import restore
 from reloc_ros.networks.token_encoders import SCRATCH, create_scratch_encoder
 
 BRANCHES = ("dual", "global", "local")
+# Of what the tensors of the state mean; raised when that changes.
+STATE_VERSION = 1
 # Metres: translations enter and leave the perceptrons in this unit.
 _UNIT_M = 5.0
 # Limits of the logarithms of the errors, m and rad: a first frame is as sure as can be, and no frame is ever less than lost.

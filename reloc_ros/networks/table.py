@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from reloc_ros.networks import dimm, implicit_geometry, mvl_loc
+from reloc_ros.networks import dimm, implicit_geometry, mvl_loc, spr_mamba
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,5 +51,12 @@ NETWORKS: dict[str, NetworkKind] = {
         takes_rays=False,
         from_checkpoint=mvl_loc.from_checkpoint,
         untrained=mvl_loc.untrained,
+    ),
+    "spr_mamba": NetworkKind(
+        output_kind="sequence",
+        output_names=spr_mamba.OUTPUT_NAMES,
+        takes_rays=False,
+        from_checkpoint=spr_mamba.from_checkpoint,
+        untrained=spr_mamba.untrained,
     ),
 }
