@@ -34,6 +34,8 @@ class Reason(str, Enum):
     TOO_UNCERTAIN = "too_uncertain"
     OUTSIDE_MAP = "outside_map"
     NO_TRANSFORM = "no_transform"
+    INCOMPLETE_RIG = "incomplete_rig"
+    OUT_OF_ORDER = "out_of_order"
     OUTPUT_FAILED = "output_failed"
 
 
