@@ -9,12 +9,20 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reloc_ros.cli import bench_ablation, bench_recovery
+from reloc_ros.cli import bench_ablation, bench_recovery, bench_scenarios, bench_soak, bench_transforms
 
 if TYPE_CHECKING:
     from reloc_ros.node.bench import NodeFigures
 
 BENCH_IMAGES = 20
+
+_IN_OWN_FILE = {
+    "ablation": bench_ablation,
+    "recovery": bench_recovery,
+    "scenarios": bench_scenarios,
+    "soak": bench_soak,
+    "transforms": bench_transforms,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     summary = "trust: kidnapped robots, how soon they are right again and what wrong poses they publish"
     recovery = benches.add_parser("recovery", help=summary, description=summary)
     bench_recovery.add_arguments(recovery)
+    summary = "trouble: black-out, crowd, dusk, a bump, an unmapped place and twin rooms, against what should happen"
+    scenarios = benches.add_parser("scenarios", help=summary, description=summary)
+    bench_scenarios.add_arguments(scenarios)
+    summary = "endurance: the node for half an hour, with faults in every stage"
+    soak = benches.add_parser("soak", help=summary, description=summary)
+    bench_soak.add_arguments(soak)
+    summary = "transforms: a consumer that asks for map to base at 50 Hz while images come once a second"
+    transforms = benches.add_parser("transforms", help=summary, description=summary)
+    bench_transforms.add_arguments(transforms)
     for bench in (node, inference):
         bench.add_argument("--threads", type=int, default=0, metavar="N", help="threads of the network; 0 is automatic")
         bench.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
@@ -41,10 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print the figures."""
-    if args.bench == "ablation":
-        return bench_ablation.run(args)
-    if args.bench == "recovery":
-        return bench_recovery.run(args)
+    if args.bench in _IN_OWN_FILE:
+        return _IN_OWN_FILE[args.bench].run(args)
     if args.bench == "inference":
         from reloc_ros.cli.demo import shipped_bundle
         from reloc_ros.inference import bench

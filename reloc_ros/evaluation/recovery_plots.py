@@ -42,13 +42,13 @@ def recovery_figure(report: Mapping[str, Any], traces: Mapping[str, Trace]) -> F
     rows = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     for index, (name, item) in enumerate(traces.items()):
         axes = figure.add_subplot(rows[index])
-        _timeline(axes, item)
+        timeline(axes, item)
         axes.set_title(name, loc="left", fontsize=10)
         if index + 1 == len(traces):
             axes.set_xlabel("seconds")
     legend = figure.add_subplot(rows[-2])
     legend.set_axis_off()
-    legend.legend(handles=_legend(), loc="center", ncols=3, frameon=False)
+    legend.legend(handles=legend_handles(), loc="center", ncols=3, frameon=False)
     has_points = bool(report["trade_off"])
     panels = rows[-1].subgridspec(1, 3 if has_points else 2)
     _recoveries(figure.add_subplot(panels[0]), report)
@@ -68,7 +68,8 @@ def _title(report: Mapping[str, Any]) -> str:
     )
 
 
-def _timeline(axes: Axes, item: Trace) -> None:
+def timeline(axes: Axes, item: Trace) -> None:
+    """Draw the states and errors of one run in time."""
     step_s = float(np.median(np.diff(item.times_s)))
     start = 0
     for state, steps in groupby(item.states):
@@ -86,17 +87,17 @@ def _timeline(axes: Axes, item: Trace) -> None:
     axes.plot(item.times_s[false], item.published[false].clip(_LOWEST, _HIGHEST), "X", color=_FALSE, ms=9)
     since_s = item.kidnap_s or 0.0
     if item.kidnap_s is not None:
-        _mark(axes, item.kidnap_s, "kidnapped", _TRUSTED)
+        mark(axes, item.kidnap_s, "kidnapped", _TRUSTED)
     if item.recovered_s is not None:
         again = "right" if item.kidnap_s is None else "right again"
-        _mark(axes, since_s + item.recovered_s, f"{again} after {item.recovered_s:.1f} s", _GOOD)
+        mark(axes, since_s + item.recovered_s, f"{again} after {item.recovered_s:.1f} s", _GOOD)
     axes.set(yscale="log", ylim=(_LOWEST, _HEADROOM * _HIGHEST), xlim=(item.times_s[0], item.times_s[-1] + step_s))
     axes.set_yticks([0.1, 1.0, 10.0], ["5 cm or 1°", "0.5 m or 10°", "5 m or 100°"])
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("true error")
 
 
-def _mark(axes: Axes, time_s: float, text: str, colour: str) -> None:
+def mark(axes: Axes, time_s: float, text: str, colour: str) -> None:
     """Draw a moment with its name in the headroom, above all errors."""
     axes.axvline(time_s, color=colour, lw=1.8)
     axes.annotate(
@@ -105,7 +106,8 @@ def _mark(axes: Axes, time_s: float, text: str, colour: str) -> None:
     )  # fmt: skip
 
 
-def _legend() -> list[Line2D | Patch]:
+def legend_handles() -> list[Line2D | Patch]:
+    """Return what explains timelines."""
     bands = {label: Patch(color=colour, label=label) for colour, label in _BANDS.values()}
     return [
         *bands.values(),

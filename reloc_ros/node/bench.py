@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import array
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,14 +12,15 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
 from reloc_ros.cameras.camera import Camera
-from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.errors import ProcessError
 from reloc_ros.localization.localizer import FAULT_OF_STAGE
 from reloc_ros.node.bag_player import Pacer
 from reloc_ros.node.conversions import ns_to_stamp, stamp_to_ns
 from reloc_ros.node.lifecycle_client import LifecycleClient, NodeProcess
+from reloc_ros.node.process_usage import usage
 from reloc_ros.node.recorder import Recorder
 from reloc_ros.node.session import spinning_node
+from reloc_ros.node.staged_robot import camera_info, image_message
 from reloc_ros.node.trivial_node import CAMERAS
 from reloc_ros.types import Image as RgbImage
 
@@ -111,9 +110,9 @@ def _measure(
                 timeout_s=_START_S,
             )
             recorder.wait(lambda: sender.connected, timeout_s=_START_S)
-            cpu_s, wall_s = _cpu_seconds(process.pid), time.perf_counter()
+            cpu_s, wall_s = usage(process.pid).cpu_s, time.perf_counter()
             sent_s = sender.send(frames)
-            cpu_s, wall_s = _cpu_seconds(process.pid) - cpu_s, time.perf_counter() - wall_s
+            cpu_s, wall_s = usage(process.pid).cpu_s - cpu_s, time.perf_counter() - wall_s
             seen = len(recorder.recording().diagnostics)
             recorder.wait(lambda: len(recorder.recording().diagnostics) > seen + 1, timeout_s=_ANSWER_S)
             return _figures(camera, recorder, sent_s, cpu_s / wall_s)
@@ -155,8 +154,8 @@ class _Sender:
         self._clock = node.get_clock()
         self._images = node.create_publisher(Image, "image", 1)
         self._infos = node.create_publisher(CameraInfo, "camera_info", 1)
-        self._info = _camera_info(camera)
-        self._messages = [_image(pixels) for pixels in images]
+        self._info = camera_info(camera)
+        self._messages = [image_message(pixels) for pixels in images]
 
     @property
     def connected(self) -> bool:
@@ -176,28 +175,3 @@ class _Sender:
             sent_s[stamp_to_ns(stamp)] = time.perf_counter()
             self._images.publish(message)
         return sent_s
-
-
-def _image(pixels: RgbImage) -> Image:
-    height, width = pixels.shape[:2]
-    message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
-    message.header.frame_id = "camera_optical_frame"
-    # Anything but an array.array is checked byte by byte.
-    message.data = array.array("B", pixels.tobytes())
-    return message
-
-
-def _camera_info(camera: Camera) -> CameraInfo:
-    message = CameraInfo(width=camera.width, height=camera.height)
-    message.header.frame_id = "camera_optical_frame"
-    if isinstance(camera, PinholeCamera):
-        message.k = camera.K.ravel()
-        message.distortion_model = camera.distortion_model
-        message.d = list(camera.distortion)
-    return message
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Return the CPU time a process has used, from /proc (proc(5): fields 14 and 15 of stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -9,6 +9,7 @@ Example:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Condition
@@ -67,14 +68,22 @@ class Recorder:
         node: a node that someone else spins, see `spinning_node`.
         relocalizer: full name of the relocalizer node, `/namespace/name`.
         transforms: also record /tf.
+        keep: poses, diagnostics and transforms that are kept, the newest of each; None keeps all.
     """
 
-    def __init__(self, node: Node, relocalizer: str = "/relocalizer_node", *, transforms: bool = False) -> None:
+    def __init__(
+        self,
+        node: Node,
+        relocalizer: str = "/relocalizer_node",
+        *,
+        transforms: bool = False,
+        keep: int | None = None,
+    ) -> None:
         self.changed = Condition()
         self._name = relocalizer.strip("/")
-        self._poses: list[tuple[int, float, str, Array, Array]] = []
-        self._diagnostics: list[dict[str, str]] = []
-        self._transforms: list[RecordedTransform] = []
+        self._poses: deque[tuple[int, float, str, Array, Array]] = deque(maxlen=keep)
+        self._diagnostics: deque[dict[str, str]] = deque(maxlen=keep)
+        self._transforms: deque[RecordedTransform] = deque(maxlen=keep)
         # Volatile on purpose: a late joiner must not take an old, latched pose for an answer to its own image.
         pose_qos = QoSProfile(depth=1000, durability=DurabilityPolicy.VOLATILE)
         self._pose_subscription = node.create_subscription(
@@ -98,6 +107,20 @@ class Recorder:
     def latest_diagnostics(self) -> dict[str, str]:
         """The newest diagnostic values of the node, flat; empty before the first message."""
         return self._diagnostics[-1] if self._diagnostics else {}
+
+    def pose_at(self, stamp_ns: int) -> Array | None:
+        """Return the latest pose (4, 4) if it is that of an image, else None."""
+        with self.changed:
+            latest = self._poses[-1] if self._poses else None
+        return None if latest is None or latest[0] != stamp_ns else latest[3]
+
+    def latest_transform(self, parent: str, child: str) -> Array | None:
+        """Return the newest transform (4, 4) between two frames among the latest few, or None."""
+        with self.changed:
+            for transform in reversed(self._transforms):
+                if (transform.parent, transform.child) == (parent, child):
+                    return transform.matrix
+        return None
 
     def wait(self, condition: Callable[[], bool], *, timeout_s: float) -> None:
         """Wait until the condition holds; it is tried at each message.
