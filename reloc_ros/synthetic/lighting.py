@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +16,16 @@ GATHER_RAYS = 160
 BOUNCES = 3
 FACING_RAYS = 8
 LAMP_RADIUS_M = 0.12
+LAMP_SAMPLES = 5
 LIFT_M = 2e-3
 AMBIENT = 0.03
+
+Progress = Callable[[float], None]
+"""Is told the share of a piece of work that is done, 0..1."""
+
+
+def silent(_: float) -> None:
+    """Take note of nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,13 @@ class Lamp:
 
 
 def bake(
-    mesh: TexturedMesh, lamps: tuple[Lamp, ...], outdoors: Image, *, two_sided: bool = False, rays: int = GATHER_RAYS
+    mesh: TexturedMesh,
+    lamps: tuple[Lamp, ...],
+    outdoors: Image,
+    *,
+    two_sided: bool = False,
+    rays: int = GATHER_RAYS,
+    progress: Progress = silent,
 ) -> TexturedMesh:
     """Return the mesh with the light that arrives at each vertex.
 
@@ -41,6 +56,7 @@ def bake(
         outdoors: equirectangular picture seen by rays that leave the world (see `pictures.outdoors`).
         two_sided: the winding of the faces cannot be trusted (mesh files): light the side that sees more of the room.
         rays: directions for each vertex.
+        progress: told how far it is.
     """
     caster = RayCaster(mesh.triangles)
     normals = vertex_normals(mesh)
@@ -52,8 +68,11 @@ def bake(
     for corner in range(3):
         towards_centre[mesh.faces[:, corner]] = centre - mesh.vertices[mesh.faces[:, corner]]
     origins = mesh.vertices + LIFT_M * normals + 0.08 * towards_centre
-    direct = _direct_light(caster, origins, normals, lamps)
-    faces_seen, sky_seen = _gather(caster, origins, normals, directions, outdoors)
+    casts = LAMP_SAMPLES * len(lamps) + rays
+    direct = _direct_light(caster, origins, normals, lamps, lambda done: progress(done / casts))
+    faces_seen, sky_seen = _gather(
+        caster, origins, normals, directions, outdoors, lambda done: progress((casts - rays + done) / casts)
+    )
     albedo = np.stack([(texture.reshape(-1, 3) / 255.0).mean(axis=0) ** 2 for texture in mesh.textures])
     face_albedo = albedo[mesh.face_texture].astype(np.float32)
     glow = face_albedo * mesh.face_glow[:, None] * 4.0
@@ -108,11 +127,15 @@ def _frames(normals: Floats) -> tuple[Floats, Floats]:
     return first.astype(np.float32), second.astype(np.float32)
 
 
-def _direct_light(caster: RayCaster, origins: Floats, normals: Floats, lamps: tuple[Lamp, ...]) -> Floats:
+def _direct_light(
+    caster: RayCaster, origins: Floats, normals: Floats, lamps: tuple[Lamp, ...], done: Callable[[int], None]
+) -> Floats:
+    """Return (V, 3) light of the lamps; `done` is told the number of sweeps over all vertices so far."""
     light = np.zeros_like(origins)
     offsets = LAMP_RADIUS_M * np.array([[1, 0, 0], [-0.5, 0.8, 0.2], [-0.5, -0.8, -0.2], [0, 0, -1], [0.3, 0.3, 0.1]])
-    for lamp in lamps:
-        for offset in offsets:
+    for index, lamp in enumerate(lamps):
+        for sample, offset in enumerate(offsets):
+            done(LAMP_SAMPLES * index + sample)
             position = (np.asarray(lamp.position) + offset).astype(np.float32)
             towards = position - origins
             squared = (towards**2).sum(axis=1)
@@ -126,9 +149,17 @@ def _direct_light(caster: RayCaster, origins: Floats, normals: Floats, lamps: tu
 
 
 def _gather(
-    caster: RayCaster, origins: Floats, normals: Floats, directions: Floats, outdoors: Image
+    caster: RayCaster,
+    origins: Floats,
+    normals: Floats,
+    directions: Floats,
+    outdoors: Image,
+    done: Callable[[int], None],
 ) -> tuple[NDArray[np.int32], Floats]:
-    """Return (V, rays) the face met in each direction (-1: none), and (V, 3) the sky's part."""
+    """Return (V, rays) the face met in each direction (-1: none), and (V, 3) the sky's part.
+
+    `done` is told the number of directions so far.
+    """
     first, second = _frames(normals)
     faces = np.empty((len(origins), len(directions)), np.int32)
     sky = np.zeros_like(origins)
@@ -137,6 +168,7 @@ def _gather(
         faces[:, k] = caster.cast(origins, world).face
         left = faces[:, k] < 0
         sky[left] += look_up_outdoors(outdoors, world[left])
+        done(k + 1)
     return faces, (sky / len(directions)).astype(np.float32)
 
 

@@ -67,9 +67,15 @@ class TexturedMesh:
 
 @dataclass
 class MeshBuilder:
-    """Collects shapes into one mesh; shapes are placed by the transform on top of a stack."""
+    """Collects shapes into one mesh; shapes are placed by the transform on top of a stack.
+
+    Args:
+        textures: of the shapes added so far.
+        cell_m: largest distance between the vertices that carry baked light, metres.
+    """
 
     textures: list[Image] = field(default_factory=list)
+    cell_m: float = LIGHT_CELL_M
     _stack: list[Array] = field(default_factory=lambda: [np.eye(4)])
     _parts: list[dict[str, Any]] = field(default_factory=list)
     _vertex_count: int = 0
@@ -84,10 +90,18 @@ class MeshBuilder:
         return self.texture(np.full((4, 4, 3), np.clip(rgb, 0, 255), np.uint8))
 
     @contextmanager
-    def placed(self, x: float, y: float, z: float = 0.0, yaw_rad: float = 0.0) -> Iterator[None]:
-        """Place everything added inside the block at (x, y, z), turned by yaw about z."""
+    def placed(
+        self,
+        x: float,
+        y: float,
+        z: float = 0.0,
+        yaw_rad: float = 0.0,
+        stretch: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> Iterator[None]:
+        """Place everything added inside the block at (x, y, z), stretched along its own axes, turned by yaw about z."""
         c, s = np.cos(yaw_rad), np.sin(yaw_rad)
         T_parent_child = np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, 1, z], [0, 0, 0, 1.0]])
+        T_parent_child[:3, :3] *= stretch
         self._stack.append(self._stack[-1] @ T_parent_child)
         try:
             yield
@@ -131,8 +145,8 @@ class MeshBuilder:
             glow: own light.
         """
         origin, along_u, along_v = (np.asarray(a, float) for a in (corner, edge_u, edge_v))
-        columns = max(1, int(np.ceil(np.linalg.norm(along_u) / LIGHT_CELL_M)))
-        rows = max(1, int(np.ceil(np.linalg.norm(along_v) / LIGHT_CELL_M)))
+        columns = max(1, int(np.ceil(np.linalg.norm(along_u) / self.cell_m)))
+        rows = max(1, int(np.ceil(np.linalg.norm(along_v) / self.cell_m)))
         grid = np.meshgrid(np.linspace(0, 1, columns + 1), np.linspace(0, 1, rows + 1))
         a, b = (axis.ravel() for axis in grid)
         vertices = origin + a[:, None] * along_u + b[:, None] * along_v
@@ -184,7 +198,7 @@ class MeshBuilder:
         base = np.asarray(centre, float)
         upper = base + np.array([0, 0, height])
         r_top = radius if top_radius is None else top_radius
-        levels = max(1, int(np.ceil(height / LIGHT_CELL_M)))
+        levels = max(1, int(np.ceil(height / self.cell_m)))
         fraction = np.linspace(0, 1, levels + 1)
         rings = [upper + (base - upper) * f + ring * (r_top + (radius - r_top) * f) for f in fraction]
         i = (np.arange(levels)[:, None] * (sides + 1) + np.arange(sides)).ravel()

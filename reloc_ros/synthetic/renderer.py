@@ -18,11 +18,13 @@ from reloc_ros.types import Array, Image
 
 SUBPIXELS_PX = ((-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375))
 """Rotated grid: four rays through every pixel in which an edge runs."""
+FEW_SUBPIXELS_PX = ((-0.25, -0.1), (0.25, 0.1))
+"""Two, for pictures by the ten thousand."""
 
 
 @dataclass(frozen=True)
 class _Rays:
-    """Rays of one camera: through the centres (N, 3), through the sub-pixels (4, N, 3), radians across a pixel (N,)."""
+    """Rays of one camera: through the centres (N, 3), through the sub-pixels (S, N, 3), radians across a pixel (N,)."""
 
     centres: Floats
     subpixels: Floats
@@ -32,11 +34,17 @@ class _Rays:
 class Renderer:
     """Renders a lit mesh.
 
-    Textures are filtered by mip level; pixels in which the surface changes get four rays instead of one.
+    Textures are filtered by mip level; pixels in which the surface changes get several rays instead of one.
     """
 
-    def __init__(self, mesh: TexturedMesh, outdoors: Image) -> None:
-        """Prepare a mesh; rays that leave it see the equirectangular picture `outdoors`."""
+    def __init__(
+        self, mesh: TexturedMesh, outdoors: Image, subpixels_px: tuple[tuple[float, float], ...] = SUBPIXELS_PX
+    ) -> None:
+        """Prepare a mesh; rays that leave it see the equirectangular picture `outdoors`.
+
+        `subpixels_px` are the places of the rays of a pixel in which an edge runs, from its centre.
+        """
+        self._subpixels_px = subpixels_px
         self._caster = RayCaster(mesh.triangles)
         self._atlas = TextureAtlas(mesh.textures)
         self._outdoors = outdoors
@@ -70,9 +78,9 @@ class Renderer:
         edges = np.flatnonzero(_edges(self._surface[face].reshape(camera.height, camera.width)))
         if len(edges):
             directions = rays.subpixels[:, edges].reshape(-1, 3) @ R.T
-            finer, _ = self._shade(directions, t, np.tile(rays.pixel_rad[edges] * 0.5, len(SUBPIXELS_PX)))
+            finer, _ = self._shade(directions, t, np.tile(rays.pixel_rad[edges] * 0.5, len(self._subpixels_px)))
             # Averaged below 1.5, so that a lamp or window does not eat its frame.
-            colour[edges] = np.minimum(finer.reshape(len(SUBPIXELS_PX), -1, 3), 1.5).mean(axis=0)
+            colour[edges] = np.minimum(finer.reshape(len(self._subpixels_px), -1, 3), 1.5).mean(axis=0)
         return colour.reshape(camera.height, camera.width, 3)
 
     def floor_plan(self, area: tuple[float, float, float, float], cut_m: float, metres_per_pixel: float) -> Image:
@@ -132,7 +140,7 @@ class Renderer:
             pixel_rad = np.sqrt(np.linalg.norm(np.cross(across, down), axis=1))
             self._rays[key] = _Rays(
                 centres.astype(np.float32),
-                np.stack([camera.rays(pixels + np.array(offset)) for offset in SUBPIXELS_PX]).astype(np.float32),
+                np.stack([camera.rays(pixels + np.array(offset)) for offset in self._subpixels_px]).astype(np.float32),
                 np.maximum(pixel_rad, 1e-5).astype(np.float32),
             )
         return self._rays[key]

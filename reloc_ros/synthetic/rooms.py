@@ -47,6 +47,7 @@ class Room:
     openings: dict[str, list[Opening]] = field(default_factory=lambda: {side: [] for side in SIDES})
     taken: list[tuple[float, float, float, float]] = field(default_factory=list)
     tall: list[tuple[float, float, float, float]] = field(default_factory=list)
+    ceiling_m: float = CEILING_M
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -148,10 +149,10 @@ def draw_walls(
     skirting = m.colour((225, 222, 214) if rng.random() < 0.6 else accent * 0.5)
     for k, side in enumerate(SIDES):
         length = room.wall_length(side)
-        paper = wall(rng, int(CEILING_M * 80), int(length * 80), colour, accent, kinds[k % len(kinds)])
+        paper = wall(rng, int(room.ceiling_m * 80), int(length * 80), colour, accent, kinds[k % len(kinds)])
         texture = m.texture(finish(paper))
         with m.placed(*_as_place(room.wall_placement(side))):
-            _wall_pieces(m, length, room.openings[side], texture, skirting)
+            _wall_pieces(m, (length, room.ceiling_m), room.openings[side], texture, skirting)
             for opening in room.openings[side]:
                 if opening.kind == "window":
                     _window(m, rng, opening)
@@ -163,17 +164,20 @@ def _as_place(placement: tuple[float, float, float]) -> tuple[float, float, floa
     return placement[0], placement[1], 0.0, placement[2]
 
 
-def _wall_pieces(m: MeshBuilder, length: float, openings: list[Opening], texture: int, skirting: int) -> None:
-    """Cut the wall along the edges of its openings and draw what is left."""
+def _wall_pieces(
+    m: MeshBuilder, size: tuple[float, float], openings: list[Opening], texture: int, skirting: int
+) -> None:
+    """Cut a wall of size (length, height) along the edges of its openings and draw what is left."""
+    length, height = size
     xs = sorted({-length / 2, length / 2, *(o.left for o in openings), *(o.right for o in openings)})
-    zs = sorted({0.0, CEILING_M, *(o.bottom for o in openings), *(o.top for o in openings)})
+    zs = sorted({0.0, height, *(o.bottom for o in openings), *(o.top for o in openings)})
     for left, right in pairwise(xs):
         for bottom, top in pairwise(zs):
             x, z = (left + right) / 2, (bottom + top) / 2
             if any(o.left < x < o.right and o.bottom < z < o.top for o in openings):
                 continue
             u0, u1 = 0.5 - right / length, 0.5 - left / length
-            v0, v1 = 1 - top / CEILING_M, 1 - bottom / CEILING_M
+            v0, v1 = 1 - top / height, 1 - bottom / height
             m.quad((right, 0, top), (left - right, 0, 0), (0, 0, bottom - top), texture, (u0, v0, u1, v1))
             if bottom == 0.0:
                 m.box((left, 0, 0), (right, 0.014, 0.09), skirting)

@@ -35,14 +35,24 @@ def write_sequence(
     """
     if folder.exists() and any(folder.iterdir()):
         raise DatasetError(f"{folder} is not empty; choose a new folder or delete it")
+    try:
+        yield from _write(folder, camera, images, poses, rate_hz, notes)
+    except OSError as error:
+        raise DatasetError(
+            f"cannot write {folder}: {error}; check that the disk is not full and the folder is writable"
+        ) from error
+
+
+def _write(
+    folder: Path, camera: Camera, images: Iterable[Image], poses: list[Array], rate_hz: float, notes: dict[str, Any]
+) -> Iterator[int]:
     frames = folder / "frames"
     frames.mkdir(parents=True, exist_ok=True)
     (folder / "camera.json").write_text(json.dumps({**camera.to_dict(), **notes}, indent=1) + "\n", encoding="utf-8")
     lines = []
     for index, (image, T_map_camera) in enumerate(zip(images, poses)):
-        path = frames / f"{index:06d}.jpg"
-        if not cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]):
-            raise DatasetError(f"cannot write {path}; check that the disk is not full and the folder is writable")
+        _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        (frames / f"{index:06d}.jpg").write_bytes(encoded.tobytes())
         quat_xyzw, translation = se3.to_quat_xyzw_translation(T_map_camera)
         numbers = " ".join(f"{value:.9f}" for value in (*translation, *quat_xyzw))
         lines.append(f"{index / rate_hz:.6f} {numbers}")

@@ -127,7 +127,9 @@ def carpet(rng: Generator, height: int, width: int, colour: Colour) -> Array:
 
 
 def wall(rng: Generator, height: int, width: int, colour: Colour, accent: Colour, kind: str) -> Array:
-    """Return a wall, 0.01 m per pixel or so: `plain`, `striped`, `dado`, `dotted`, `blocks`, `brick` or `tiles`."""
+    """Return a wall, 0.01 m per pixel or so: `plain`, `striped`, `dado`, `dotted`, `blocks`, `brick`, `tiles`,
+    `panels` or `concrete`.
+    """
     image = flat(height, width, colour)
     u, v = np.meshgrid(np.arange(width, dtype=float), np.arange(height, dtype=float))
     if kind == "striped":
@@ -147,8 +149,8 @@ def wall(rng: Generator, height: int, width: int, colour: Colour, accent: Colour
             size = (0.2 + 0.5 * rng.random(2)) * (height, height)
             shade = 0.6 * np.asarray(colour) + 0.4 * np.asarray(accent) * (0.7 + 0.6 * rng.random())
             image[int(corner[1]) : int(corner[1] + size[1]), int(corner[0]) : int(corner[0] + size[0])] = shade
-    elif kind == "brick":
-        image = _bricks(rng, height, width, colour, accent)
+    elif kind in _BUILT_WALLS:
+        image = _BUILT_WALLS[kind](rng, height, width, colour, accent)
     elif kind == "tiles":
         band = height // 3
         image[band:] = tiles(rng, height - band, width, [colour, colour, accent], 10, width // 14, (215, 215, 210))
@@ -183,6 +185,24 @@ def _bricks(rng: Generator, height: int, width: int, colour: Colour, joint: Colo
             shade = np.asarray(colour) * (0.75 + 0.5 * rng.random())
             image[top + 1 : top + 9, max(left + 1, 0) : max(left + 24, 0)] = shade
     return image
+
+
+def _boards(rng: Generator, height: int, width: int, colour: Colour, accent: Colour) -> Array:
+    """Return upright boards, each with a shade between the two colours or so."""
+    board = int(12 + 28 * rng.random())
+    shade = 0.3 * np.asarray(colour) + 0.7 * np.asarray(accent)
+    return planks(rng, width, height, shade, max(2, width // board), 0.2).transpose(1, 0, 2)
+
+
+def _concrete(rng: Generator, height: int, width: int, colour: Colour, joint: Colour) -> Array:
+    """Return stained slabs with joints between them."""
+    image = shaded(flat(height, width, colour), 0.14 * noise(rng, height, width, 3, 5))
+    for left in range(int(60 + 60 * rng.random()), width, 120):
+        image[:, left : left + 2] = 0.5 * np.asarray(joint)
+    return image
+
+
+_BUILT_WALLS = {"brick": _bricks, "panels": _boards, "concrete": _concrete}
 
 
 def rug(rng: Generator, height: int, width: int) -> Array:

@@ -11,13 +11,16 @@ import numpy as np
 from reloc_ros.errors import DatasetError
 from reloc_ros.synthetic.apartment import build_apartment
 from reloc_ros.synthetic.free_space import floor_height
-from reloc_ros.synthetic.lighting import Lamp, bake
+from reloc_ros.synthetic.interior import build_interior
+from reloc_ros.synthetic.lighting import Lamp, Progress, bake, silent
 from reloc_ros.synthetic.mesh import TexturedMesh
 from reloc_ros.synthetic.mesh_file import MESH_SUFFIXES, read_mesh
 from reloc_ros.synthetic.pictures import outdoors
 from reloc_ros.types import Image
 
 MESH_FILE_RAYS = 48
+CHEAP_RAYS = 24
+"""Enough where many worlds are lit and none is looked at for long."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +42,35 @@ class World:
     floor_m: float = 0.0
 
 
-def _apartment(seed: int) -> World:
+def _apartment(seed: int, progress: Progress) -> World:
     built = build_apartment(seed)
-    return World("apartment", bake(built.mesh, built.lamps, built.outdoors), built.outdoors, built.rooms)
+    lit = bake(built.mesh, built.lamps, built.outdoors, progress=progress)
+    return World("apartment", lit, built.outdoors, built.rooms)
 
 
-WORLDS: dict[str, Callable[[int], World]] = {"apartment": _apartment}
+def _interior(seed: int, progress: Progress) -> World:
+    built = build_interior(seed)
+    lit = bake(built.mesh, built.lamps, built.outdoors, rays=CHEAP_RAYS, progress=progress)
+    return World("interior", lit, built.outdoors, built.rooms)
 
 
-def load_world(name: str, seed: int = 0) -> World:
+WORLDS: dict[str, Callable[[int, Progress], World]] = {"apartment": _apartment, "interior": _interior}
+
+
+def load_world(name: str, seed: int = 0, progress: Progress = silent, rays: int = MESH_FILE_RAYS) -> World:
     """Return a procedural world of a seed, or the world in a mesh file (z up, metres), lit from its ceiling.
+
+    Args:
+        name: of a procedural world, or a mesh file.
+        seed: which one.
+        progress: told the share of the light that is baked, 0..1.
+        rays: directions for each vertex of a mesh file; its light is the smoother the more there are.
 
     Raises:
         DatasetError: neither a known name nor a readable mesh file.
     """
     if name in WORLDS:
-        return WORLDS[name](seed)
+        return WORLDS[name](seed, progress)
     path = Path(name)
     if path.suffix.lower() not in MESH_SUFFIXES:
         raise DatasetError(
@@ -65,7 +81,7 @@ def load_world(name: str, seed: int = 0) -> World:
     floor_m, top_m = floor_height(mesh), float(mesh.bounds[1, 2])
     view = outdoors(np.random.default_rng(seed))
     lamps = _lamps_under_the_ceiling(x0, y0, x1, y1, floor_m + 0.85 * (top_m - floor_m))
-    lit = bake(mesh, lamps, view, two_sided=True, rays=MESH_FILE_RAYS)
+    lit = bake(mesh, lamps, view, two_sided=True, rays=rays, progress=progress)
     return World(path.stem, lit, view, {path.stem: (float(x0), float(y0), float(x1), float(y1))}, floor_m)
 
 
