@@ -29,6 +29,8 @@ class GlobalBranch(nn.Module):
     def forward(self, features: Tensor, shown: Tensor) -> Tensor:
         """Return the memory (B, T, d_model) of sequences of features (B, T, F) and what is shown (B, T, S)."""
         x: Tensor = self.enter(torch.cat([self.reduce(features), shown], dim=-1))
+        # What the blocks add up is not rounded to the run's precision.
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         for block in self.blocks:
             x = block(x)
         return self.norm(x)  # type: ignore[no-any-return]

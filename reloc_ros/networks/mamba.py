@@ -94,7 +94,7 @@ class MambaBlock(nn.Module):
 
     def _selected(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return the arguments of the scan for its inputs (..., inner), in single precision or better."""
-        u = u if u.dtype == torch.float64 else u.float()
+        u = u.to(torch.promote_types(u.dtype, torch.float32))
         dt, b, c = self.select(u).split([self.rank, self.d_state, self.d_state], dim=-1)
         dt = nn.functional.softplus(self.dt(dt))
         return u, dt, -torch.exp(self.a_log), b, c, self.d

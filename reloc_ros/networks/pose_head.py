@@ -18,7 +18,7 @@ class PoseHead(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return translations (..., 3) and rotations (..., 3, 3) of embeddings (..., C), in single precision or better."""
         out = self.read(x)
-        out = out if out.dtype == torch.float64 else out.float()
+        out = out.to(torch.promote_types(out.dtype, torch.float32))
         return out[..., :3], rotation_from_6d(out[..., 3:])
 
 

@@ -212,7 +212,7 @@ class SprMamba(nn.Module):
     ) -> SprPoses:
         """Read the poses from what blocks (..., d_model) remember and what is shown."""
         out = self.head(shown if memory is None else torch.cat([memory, shown], dim=-1))
-        out = out if out.dtype == torch.float64 else out.float()
+        out = out.to(torch.promote_types(out.dtype, torch.float32))
         with torch.autocast(out.device.type, enabled=False):
             if odometer is None:
                 translation, rotation = _UNIT_M * out[..., 2:5], rotation_from_6d(out[..., 5:])
