@@ -29,6 +29,8 @@ class Cause(str, Enum):
     ANCHORED = "anchored"
     AGREES = "agrees"
     RETURNING = "returning"
+    CARRIED = "carried"
+    NO_ANCHOR = "no_anchor"
     OUTLIER = "outlier"
     OFF_FLOOR = "off_floor"
     NO_FIX = "no_fix"

@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from reloc_ros.localization.decision import State
 from reloc_ros.node.conversions import ns_to_stamp
+from reloc_ros.node.sequence_view import SequenceView
 from reloc_ros.node.settings import Settings
 from reloc_ros.node.statistics import Summary
 from reloc_ros.types import Array, Reason
@@ -63,6 +64,7 @@ class NodeView:
         engine: how the search for an engine stands; empty where none is searched for.
         tf_mode: as set.
         trust: what it believes.
+        sequence: how that stands; None where the bundle is of single images.
     """
 
     name: str
@@ -78,6 +80,7 @@ class NodeView:
     engine: str = ""
     tf_mode: str = ""
     trust: TrustView = TrustView()
+    sequence: SequenceView | None = None
 
 
 def diagnose(view: NodeView, summary: Summary, settings: Settings, stamp_ns: int) -> DiagnosticArray:
@@ -91,6 +94,8 @@ def diagnose(view: NodeView, summary: Summary, settings: Settings, stamp_ns: int
         scene_status(view, summary),
         latency_status(view, summary, settings.max_latency_s),
     ]
+    if view.sequence is not None:
+        message.status.append(sequence_status(view, view.sequence))
     return message
 
 
@@ -182,6 +187,20 @@ def scene_status(view: NodeView, summary: Summary) -> DiagnosticStatus:
         "scene_hint_answer": summary.scene_hint_answer,
     }
     return _status(view, "scene", OK, text, values)
+
+
+def sequence_status(view: NodeView, sequence: SequenceView) -> DiagnosticStatus:
+    """Return what befell the sequence last and what ties it to a map; a warning while nothing does."""
+    tied = f"anchored by {sequence.anchor}" if sequence.anchor else "poses are relative to the first frame"
+    level = OK if sequence.anchor or view.lifecycle != "active" else WARN
+    values = {
+        "sequence_note": sequence.note,
+        "sequence_anchor": sequence.anchor,
+        "sequence_travelled_m": f"{sequence.travelled_m:.2f}",
+        "sequence_position_std_m": f"{sequence.position_std_m:.3f}",
+        "sequence_rotation_std_rad": f"{sequence.rotation_std_rad:.4f}",
+    }
+    return _status(view, "sequence", level, f"{tied}; {sequence.note}", values)
 
 
 def latency_status(view: NodeView, summary: Summary, max_latency_s: float) -> DiagnosticStatus:

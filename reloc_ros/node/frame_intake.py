@@ -10,6 +10,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from reloc_ros.node.conversions import stamp_to_ns
 from reloc_ros.node.latest_slot import LatestSlot
+from reloc_ros.node.rig_images import RigImages
 from reloc_ros.node.statistics import Statistics
 
 # An image this much older than the last one is no late delivery: a bag was started again.
@@ -21,14 +22,14 @@ class Arrival:
     """An image message as it came in.
 
     Args:
-        message: raw or compressed image.
+        message: raw or compressed image, or those of a rig.
         stamp_ns: its stamp.
         received_ns: the node's clock at arrival (message time).
         received_s: `perf_counter` at arrival, for latency.
         epoch: how often time has jumped back so far.
     """
 
-    message: Image | CompressedImage
+    message: Image | CompressedImage | RigImages
     stamp_ns: int
     received_ns: int
     received_s: float
@@ -60,7 +61,7 @@ class FrameIntake:
         self._on_restart = on_restart
         self._newest_ns = 0
 
-    def offer(self, message: Image | CompressedImage) -> None:
+    def offer(self, message: Image | CompressedImage | RigImages) -> None:
         """Take an image, unless its stamp is one that was seen or passed."""
         received_s = perf_counter()
         stamp_ns = stamp_to_ns(message.header.stamp)

@@ -33,11 +33,11 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # Stands for an image that does not decode.
-_NO_IMAGE = np.zeros((240, 320, 3), dtype=np.uint8)
+NO_IMAGE = np.zeros((240, 320, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
-class _Judged:
+class Judged:
     """An estimate in its place, and what is believed with it."""
 
     placed: Placed
@@ -133,8 +133,8 @@ class FramePath:
     def _place(self, estimate: Estimate, arrival: Arrival) -> Placed | Failure:
         return self._transforms.place(estimate, arrival.message.header.frame_id)
 
-    def _judge(self, placed: Placed, arrival: Arrival) -> _Judged:
-        return _Judged(placed, self._navigation.on_placed(placed, arrival.received_ns))
+    def _judge(self, placed: Placed, arrival: Arrival) -> Judged:
+        return Judged(placed, self._navigation.on_placed(placed, arrival.received_ns))
 
     def _odometry(self, placed: Placed | Failure, arrival: Arrival) -> Array | None:
         """Return T_odom_body at the stamp of an image without a pose; a failed look-up is not waited for twice."""
@@ -149,7 +149,7 @@ class FramePath:
             _log.warning("frame rejected: %s: %s", failure.reason.value, failure.detail)
         self._last_reason = failure.reason
 
-    def _show(self, arrival: Arrival, frame: Frame | Failure, outcome: _Judged | Failure, latency_s: float) -> None:
+    def _show(self, arrival: Arrival, frame: Frame | Failure, outcome: Judged | Failure, latency_s: float) -> None:
         """Draw and publish a picture of the frame if one is wanted; a fault in this leaves the frame what it was."""
         try:
             if not self._debug_image.take_turn():
@@ -162,7 +162,7 @@ class FramePath:
             if self._is_current(arrival):
                 self._debug_image.publish(picture, arrival.message.header)
 
-    def _picture(self, arrival: Arrival, frame: Frame | Failure, outcome: _Judged | Failure, latency_s: float) -> Image:
+    def _picture(self, arrival: Arrival, frame: Frame | Failure, outcome: Judged | Failure, latency_s: float) -> Image:
         latency = f"latency {latency_s * 1e3:.0f} ms"
         image = self._seen(arrival, frame)
         if isinstance(outcome, Failure):
@@ -185,7 +185,7 @@ class FramePath:
         try:
             return image_to_rgb(arrival.message)
         except ImageError:
-            return _NO_IMAGE
+            return NO_IMAGE
 
     def _run(self, fault: Reason, step: Callable[..., T | Failure], noun: object) -> T | Failure:
         """Return what a step makes of its noun; a Failure passes by, an exception becomes the step's Failure."""

@@ -13,6 +13,7 @@ from rclpy.lifecycle import LifecycleNode
 from reloc_ros.geometry import covariance
 from reloc_ros.localization.decision import Cause, State
 from reloc_ros.localization.fusion import Belief
+from reloc_ros.localization.solve.solution import Failure
 from reloc_ros.node import saved_pose
 from reloc_ros.node.broadcast import Broadcast
 from reloc_ros.node.diagnostics import TrustView
@@ -24,6 +25,8 @@ from reloc_ros.node.outputs import Outputs
 from reloc_ros.node.priors import Priors
 from reloc_ros.node.relocalize_requests import RelocalizeRequests
 from reloc_ros.node.saved_pose import SavedPose
+from reloc_ros.node.sequence_trust import SequenceTrust, sequence_trust
+from reloc_ros.node.sequence_view import SequenceView
 from reloc_ros.node.settings import Settings
 from reloc_ros.node.transforms import Placed, Transforms
 from reloc_ros.node.trust import NOTHING_YET, Judgement, Trust
@@ -75,6 +78,8 @@ class Navigation:
     def serve(self, model: Model) -> None:
         """Say which model finds the poses, and what its maps are called."""
         self._method, self._bundle = model.method, model.fingerprint
+        if model.sequence is not None:
+            self._trust = sequence_trust(self._settings(), model.sequence)
         self._trust.serve(model.map_frames)
         self._priors.serve(model.map_frames, model.fingerprint)
 
@@ -86,9 +91,23 @@ class Navigation:
 
     def on_placed(self, placed: Placed, received_ns: int) -> Judgement:
         """Step with the pose of one image, and publish what is believed at its stamp."""
+        return self._on_image(placed, received_ns, lambda: self._trust.on_fix(placed.map_frame, placed.fix))
+
+    def on_sequence(self, placed: Placed, fix: Placed | Failure, received_ns: int) -> Judgement:
+        """Step with the place of one image in its sequence and with its absolute fix, and publish as `on_placed`.
+
+        Raises:
+            TypeError: the model that is served knows no sequences.
+        """
+        trust = self._trust
+        if not isinstance(trust, SequenceTrust):
+            raise TypeError("a sequence is judged by the trust in one, which comes with its model")
+        return self._on_image(placed, received_ns, lambda: trust.on_sequence(placed, fix))
+
+    def _on_image(self, placed: Placed, received_ns: int, judge: Callable[[], Judgement]) -> Judgement:
         self._time.note(placed.fix.stamp_ns, received_ns)
         self._requests.tried()
-        judgement = self._trust.on_fix(placed.map_frame, placed.fix)
+        judgement = judge()
         belief = judgement.decision.publish
         if belief is not None:
             self._publish(belief, judgement, placed)
@@ -179,6 +198,10 @@ class Navigation:
             handover_failed=initializer is not None and initializer.has_given_up,
         )
 
+    def sequence_view(self) -> SequenceView | None:
+        """Return how the sequence stands, for diagnostics; None where there is none."""
+        return self._trust.view if isinstance(self._trust, SequenceTrust) else None
+
     def _take_prior(self, map_frame: str, prior: Belief, *, anchor: bool) -> None:
         if anchor or self._judgement.decision.trusted is None:
             self._follow(self._trust.on_prior(map_frame, prior, anchor=anchor))
@@ -191,7 +214,13 @@ class Navigation:
             target_covariance = covariance.change_body_frame(belief.covariance, belief.T_map_body, placed.T_body_camera)
             T_map_target = T_map_camera
         self._outputs.publish(T_map_target, target_covariance, map_frame=map_frame, stamp_ns=belief.stamp_ns)
+        # Relative to the first frame of a sequence: no place in the tree of transforms, which has one root.
+        if judgement.decision.cause is Cause.NO_ANCHOR:
+            return
         self.broadcast.show_camera(T_map_camera, map_frame, placed.camera_frame, belief.stamp_ns)
+        # Carried by a sequence: true as far as that goes, but nothing was found here that vouches for it.
+        if judgement.decision.cause is Cause.CARRIED:
+            return
         self._requests.answer(
             T_map_target, target_covariance, map_frame=map_frame, stamp_ns=belief.stamp_ns, method=self._method
         )

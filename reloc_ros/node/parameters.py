@@ -83,6 +83,8 @@ def _contradiction(settings: Settings) -> str:
         return f"parameter odom_frame is empty, but role {settings.role}, tf_mode {settings.tf_mode} needs odometry"
     if settings.role == "initializer" and settings.trust == "single":
         return "role initializer gives navigation verified poses only; set trust to verified"
+    if settings.rig_cameras and not settings.rig_frame:
+        return "rig_cameras is set, but rig_frame is empty; name the frame that the rig's panorama is to have"
     if settings.planar and not settings.uses_odometry:
         return "planar is about a robot's base, but there is no odometry; set planar to false"
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -13,7 +14,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
-from std_srvs.srv import Empty
+from std_srvs.srv import Empty, Trigger
 
 from reloc_ros.localization.decision import Cause
 from reloc_ros.node.camera_source import CameraSource
@@ -24,7 +25,9 @@ from reloc_ros.node.latest_slot import LatestSlot
 from reloc_ros.node.model import Load, Model
 from reloc_ros.node.navigation import Navigation
 from reloc_ros.node.relocalize_requests import RelocalizeRequests
+from reloc_ros.node.rig_images import RigImages, RigSource
 from reloc_ros.node.scene_hints import SceneHints
+from reloc_ros.node.sequence_path import SequencePath
 from reloc_ros.node.settings import Settings
 from reloc_ros.node.statistics import Statistics
 from reloc_ros.node.transforms import Transforms
@@ -90,11 +93,8 @@ class Relocalizer:
             on_restart=lambda: self.reset(Cause.CLOCK_BACKWARD, "images began anew"),
         )
         self._cameras = CameraSource(node.resolve_topic_name("camera_info"))
-        self._subscriptions = [node.create_subscription(CameraInfo, "camera_info", self._cameras.update, LATEST)]
         # Volatile: receives from every reliable publisher, transient local or not.
-        self._subscriptions.append(
-            node.create_subscription(String, "scene_hint", self._scene_hints.take, RELIABLE_LATEST)
-        )
+        self._subscriptions = [node.create_subscription(String, "scene_hint", self._scene_hints.take, RELIABLE_LATEST)]
         # An initializer leaves both names to navigation's own localization.
         is_authority = settings().role == "authority"
         if is_authority:
@@ -107,9 +107,23 @@ class Relocalizer:
         self._reinitialize = node.create_service(
             Empty, reinitialize if is_authority else f"~/{reinitialize}", self._on_reinitialize
         )
+        self._reset_sequence = node.create_service(Trigger, "~/reset_sequence", self._on_reset_sequence)
         image_qos = RELIABLE_LATEST if settings().image_reliability == "reliable" else LATEST
-        for kind, topic in _image_topics(node, settings().image_transport):
-            self._subscriptions.append(node.create_subscription(kind, topic, self._on_image, image_qos))
+        self._rig: RigSource | None = None
+        if settings().rig_cameras:
+            self._rig = RigSource(
+                node,
+                settings,
+                transforms=self._transforms,
+                take=self._on_image,
+                incomplete=self._on_incomplete,
+                reliability=image_qos.reliability,
+            )
+        else:
+            info = node.create_subscription(CameraInfo, "camera_info", self._cameras.update, LATEST)
+            self._subscriptions.append(info)
+            for kind, topic in _image_topics(node, settings().image_transport):
+                self._subscriptions.append(node.create_subscription(kind, topic, self._on_image, image_qos))
         self.worker = Worker(self._slot, prepare=self._prepare, handle=self._handle, on_fault=self._on_fault)
         self.worker.start()
 
@@ -141,6 +155,10 @@ class Relocalizer:
         with self._publishing:
             self._intake.reset()
             self._transforms.reset()
+            if self._rig is not None:
+                self._rig.reset()
+            if self.model is not None and self.model.sequence is not None:
+                self.model.sequence.sequence.reset(f"first frame after: {detail}")
             self.navigation.reset(cause, detail)
 
     def close(self) -> None:
@@ -149,7 +167,10 @@ class Relocalizer:
         stopped = self.worker.stop(_STOP_S)
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        if self._rig is not None:
+            self._rig.close()
         self._node.destroy_service(self._reinitialize)
+        self._node.destroy_service(self._reset_sequence)
         self._transforms.close()
         with self._publishing:
             self._is_closed = True
@@ -161,16 +182,7 @@ class Relocalizer:
 
     def _prepare(self) -> None:
         model = self._load()
-        self._path = FramePath(
-            model,
-            cameras=self._cameras,
-            transforms=self._transforms,
-            navigation=self.navigation,
-            debug_image=self._debug_image,
-            statistics=self._statistics,
-            publishing=self._publishing,
-            is_current=lambda arrival: self._active and arrival.epoch == self._intake.epoch,
-        )
+        self._path = self._create_path(model)
         with self._publishing:
             if self._is_closed:
                 # Cleaned up while it loaded: there is nobody left to serve.
@@ -181,6 +193,19 @@ class Relocalizer:
             self.model = model
         backend = model.backend
         _log.info("%s is ready on %s (%s, %s)", model.method, backend.name, backend.device, backend.precision)
+
+    def _create_path(self, model: Model) -> FramePath:
+        create = FramePath if model.sequence is None else partial(SequencePath, model.sequence, self._rig)
+        return create(
+            model=model,
+            cameras=self._cameras,
+            transforms=self._transforms,
+            navigation=self.navigation,
+            debug_image=self._debug_image,
+            statistics=self._statistics,
+            publishing=self._publishing,
+            is_current=lambda arrival: self._active and arrival.epoch == self._intake.epoch,
+        )
 
     def _handle(self, arrival: Arrival) -> None:
         self._path.handle(arrival)
@@ -212,7 +237,23 @@ class Relocalizer:
         self._step(lambda: self.navigation.lose("global localization was asked for"))
         return response
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
+    def _on_reset_sequence(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Make the next image the origin, and tell whether that means anything here."""
+        if self.model is None or not self._active:
+            response.message = "the node is not active, or its model not loaded yet; try again"
+        elif self.model.sequence is None:
+            response.message = f"{self.model.method} localizes single images: there is no sequence to reset"
+        else:
+            self.reset(Cause.RESET, "asked for by ~/reset_sequence")
+            response.success, response.message = True, "the next image is the origin of a new sequence"
+        return response
+
+    def _on_incomplete(self, detail: str) -> None:
+        if self._active:
+            self._statistics.rejected(Reason.INCOMPLETE_RIG, detail)
+            _log.warning("%s: %s", Reason.INCOMPLETE_RIG.value, detail)
+
+    def _on_image(self, message: Image | CompressedImage | RigImages) -> None:
         if self._active:
             self._intake.offer(message)
 

@@ -193,7 +193,8 @@ class RelocalizerNode(LifecycleNode):
         )
         if self._relocalizer is None:
             return view
-        view = replace(view, trust=self._relocalizer.navigation.view())
+        navigation = self._relocalizer.navigation
+        view = replace(view, trust=navigation.view(), sequence=navigation.sequence_view())
         worker, model = self._relocalizer.worker, self._relocalizer.model
         if worker.error is not None:
             view = replace(view, problem=f"cannot load the model: {worker.error}")

@@ -10,6 +10,9 @@ from reloc_ros.inference.backend import AUTO, BACKENDS
 
 Limits = tuple[float, float]
 
+FROM_BUNDLE = "bundle"
+"""Value of `camera_model` that leaves the choice to the bundle."""
+
 
 def _parameter(
     default: Any, doc: str, *, limits: Limits | None = None, choices: Sequence[str] = (), fixed: bool = True
@@ -31,6 +34,11 @@ class Settings:
     """The node's parameters, in the order of the pipeline."""
 
     bundle: str = _parameter("", "Folder of the relocalizer bundle (`reloc export` writes it). Required.")
+    anchor_bundle: str = _parameter(
+        "",
+        "Folder of a bundle that finds poses in the map, beside a `bundle` of a sequence, which carries them between "
+        "its fixes. Empty: `initialpose` ties the sequence to the map.",
+    )
     backend: str = _parameter(
         AUTO,
         "What runs the network. `auto` starts on `onnxruntime` and goes over to the engine that `reloc build-engine` "
@@ -49,6 +57,31 @@ class Settings:
         "QoS of the image subscriptions. `reliable` loses no large image on a busy computer, but receives nothing from "
         "a best-effort driver.",
         choices=("best_effort", "reliable"),
+    )
+    camera_model: str = _parameter(
+        FROM_BUNDLE,
+        "Projection of the images. Sequences take any: panoramas need no `camera_info`, `pinhole` needs it.",
+        choices=(FROM_BUNDLE, "equirectangular", "pinhole"),
+    )
+    rig_cameras: str = _parameter(
+        "",
+        "Sequences: image topics of a rig of calibrated pinhole cameras, between commas, in place of `image`; each with "
+        "`camera_info` beside it and its frame on /tf_static.",
+    )
+    rig_frame: str = _parameter("", "Frame of the rig, with optical axes (z forward, x right, y down); known to TF.")
+    rig_tolerance_s: float = _parameter(
+        0.02, "Largest difference of the stamps of a rig's images that belong together, s.", limits=(0.0, 1.0)
+    )
+    sequence_max_gap_s: float = _parameter(
+        2.0,
+        "Sequences: longest time between two images that are compared where no odometry tells of the motion; after "
+        "it the sequence begins anew, s.",
+        limits=(0.1, 60.0),
+    )
+    sequence_roll_check: bool = _parameter(
+        False,
+        "Sequences: ask the network about each full panorama again, turned by 45 deg, and doubt what differs. Costs "
+        "twice the time.",
     )
     camera_frame: str = _parameter("", "Optical frame of the camera; empty takes `header.frame_id` of the image.")
     odom_frame: str = _parameter(

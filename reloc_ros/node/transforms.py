@@ -14,6 +14,7 @@ from tf2_ros import Buffer, TransformException, TransformListener
 
 from reloc_ros.geometry import covariance, se3
 from reloc_ros.localization.fusion import Belief
+from reloc_ros.localization.sequence_anchor import ORIGIN_FRAME
 from reloc_ros.localization.solve.solution import Failure
 from reloc_ros.node.conversions import stamp_to_ns, transform_to_matrix
 from reloc_ros.node.settings import Settings
@@ -53,7 +54,7 @@ class Transforms:
         self._settings = settings
         self._buffer = Buffer()
         self._listener: TransformListener | None = None
-        if settings().body == "base":
+        if settings().body == "base" or settings().rig_cameras:
             self._listener = TransformListener(self._buffer, node, spin_thread=False)
 
     def close(self) -> None:
@@ -97,6 +98,29 @@ class Transforms:
         except TransformException:
             return None
 
+    def camera_odometry(self, stamp_ns: int, image_frame: str) -> Array | None:
+        """Return T_odom_camera (4, 4) at the stamp of an image, None without odometry or where the tree lacks it.
+
+        Waits up to `transform_wait_s`.
+        """
+        settings = self._settings()
+        camera_frame = settings.camera_frame or image_frame.lstrip("/")
+        if not settings.uses_odometry or not camera_frame:
+            return None
+        try:
+            return self._look_up(settings.odom_frame, camera_frame, stamp_ns, wait=True)
+        except TransformException:
+            return None
+
+    def mount(self, frame: str, camera_frame: str) -> Array | Failure:
+        """Return T_frame_camera (4, 4) of a camera that is fixed to a frame, or NO_TRANSFORM."""
+        try:
+            found = self._buffer.lookup_transform(frame, camera_frame, Time(), _AT_ONCE)
+        except TransformException as error:
+            detail = f"the place of {camera_frame!r} on {frame!r} is not on /tf_static: {error}"
+            return Failure(reason=Reason.NO_TRANSFORM, detail=detail)
+        return transform_to_matrix(found.transform)
+
     def newest_odometry(self) -> tuple[int, Array] | None:
         """Return stamp and T_odom_base of the newest odometry, or None before the first."""
         settings = self._settings()
@@ -123,7 +147,8 @@ class Transforms:
                 T_odom_body=T_odom_body,
                 stamp_ns=estimate.stamp_ns,
             ),
-            map_frame=settings.map_frame or estimate.map_frame,
+            # The origin of a sequence is no map, whatever maps are called.
+            map_frame=ORIGIN_FRAME if estimate.map_frame == ORIGIN_FRAME else settings.map_frame or estimate.map_frame,
             camera_frame=camera_frame,
             T_body_camera=se3.inverse(T_camera_body),
         )

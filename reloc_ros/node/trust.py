@@ -53,34 +53,38 @@ class Trust(Protocol):
         """Forget everything."""
 
 
-def create_trust(settings: Settings) -> Trust:
+def create_trust(settings: Settings, *, by_sequence: bool = False) -> Trust:
     """Return the rule that the parameter `trust` names.
+
+    Args:
+        settings: current parameters.
+        by_sequence: a sequence tells of the motion where there is no odometry.
 
     Raises:
         ConfigError: the limits contradict each other.
     """
     if settings.trust == "single":
         return SingleTrust()
-    noise = OdometryNoise() if settings.uses_odometry else OdometryNoise.hand_held()
-    return VerifiedTrust(recovery_settings(settings), noise)
+    unaided = OdometryNoise.of_sequence() if by_sequence else OdometryNoise.hand_held()
+    noise = OdometryNoise() if settings.uses_odometry else unaided
+    return VerifiedTrust(recovery_settings(settings, by_sequence=by_sequence), noise)
 
 
-def recovery_settings(settings: Settings) -> RecoverySettings:
+def recovery_settings(settings: Settings, *, by_sequence: bool = False) -> RecoverySettings:
     """Return the limits of the state machine that the parameters mean.
 
     Raises:
         ConfigError: they contradict each other.
     """
-    limits = RecoverySettings() if settings.uses_odometry else RecoverySettings.hand_held()
+    motion_is_known = settings.uses_odometry or by_sequence
+    limits = RecoverySettings() if motion_is_known else RecoverySettings.hand_held()
     return replace(
         limits.with_votes(settings.votes_to_accept),
         planar=settings.planar,
         trust_standing=settings.trust_standing,
         degraded_after_s=settings.degraded_after_s,
         # Without odometry dead reckoning is a guess, and its own limit the longest.
-        lost_after_s=settings.lost_after_s
-        if settings.uses_odometry
-        else min(limits.lost_after_s, settings.lost_after_s),
+        lost_after_s=settings.lost_after_s if motion_is_known else min(limits.lost_after_s, settings.lost_after_s),
         lost_after_m=settings.lost_after_m,
     )
 

@@ -1,0 +1,108 @@
+"""The localizer behind the node where the bundle is one of a sequence, with or without an absolute one beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from reloc_ros.bundle.load import Bundle
+from reloc_ros.bundle.manifest import GateSpec
+from reloc_ros.inference.backend import AUTO, DEFAULT_BACKEND, Backend
+from reloc_ros.inference.serving import serve
+from reloc_ros.localization.sequence import SequenceEstimate, SequenceLocalizer
+from reloc_ros.localization.sequence_tracker import SequenceLimits
+from reloc_ros.node.settings import Settings
+from reloc_ros.types import Array, Frame, Image, Localization, Rejected
+
+if TYPE_CHECKING:
+    from reloc_ros.node.model import FrameLocalizer
+
+
+class SequenceFrames:
+    """Localizes each frame in its sequence, and in the map where an absolute bundle is there to do it.
+
+    Args:
+        sequence: relative to the first frame.
+        gate: beyond it a pose carried by the sequence is no pose.
+        fixes: absolute; None without an `anchor_bundle`.
+    """
+
+    def __init__(self, sequence: SequenceLocalizer, gate: GateSpec, fixes: FrameLocalizer | None = None) -> None:
+        self.sequence = sequence
+        self.gate = gate
+        self.fixes = fixes
+        self.stage_seconds: dict[str, float] = {}
+
+    def localize(self, frame: Frame, T_odom_camera: Array | None = None) -> SequenceEstimate | Rejected:
+        """Return the pose relative to the first frame; `T_odom_camera` where there is odometry. Never raises."""
+        answer = self.sequence.localize(frame, T_odom_camera)
+        self.stage_seconds = dict(self.sequence.stage_seconds)
+        return answer
+
+    def fix(self, frame: Frame) -> Localization | None:
+        """Return the absolute pose of the same frame, or None where nothing finds any. Never raises."""
+        if self.fixes is None:
+            return None
+        start = perf_counter()
+        answer = self.fixes.localize(frame)
+        self.stage_seconds["fix"] = perf_counter() - start
+        return answer
+
+    def hint_scene(self, sentence: str) -> str:
+        """Give a sentence about where the robot is to who finds absolute poses."""
+        if self.fixes is None:
+            return "there is nothing to choose from: a sequence knows no scenes"
+        return self.fixes.hint_scene(sentence)
+
+    @property
+    def scene_hint(self) -> str:
+        """The sentence that is in force; empty without one."""
+        return "" if self.fixes is None else self.fixes.scene_hint
+
+    def network_view(self, frame: Frame) -> Image:
+        """Return the frame as the sequence's network sees it."""
+        return self.sequence.network_view(frame)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceServing:
+    """A sequence bundle's networks, loaded.
+
+    Args:
+        frames: localizes with them.
+        backend: runs the encoder, the larger one.
+        close: frees both.
+    """
+
+    frames: SequenceFrames
+    backend: Backend
+    close: Callable[[], None]
+
+
+def serve_sequence(bundle: Bundle, settings: Settings, fixes: FrameLocalizer | None) -> SequenceServing:
+    """Load a sequence bundle's networks.
+
+    Args:
+        bundle: verified bundle of a sequence.
+        settings: the node's parameters.
+        fixes: finds absolute poses; None without.
+
+    Raises:
+        BackendError: the back end cannot be used.
+    """
+    # Engines are built of single graphs, without the state that goes round.
+    name = DEFAULT_BACKEND if settings.backend == AUTO else settings.backend
+    manifest, period_s = bundle.manifest, settings.engine_search_period_s
+    encoder = serve(bundle.encoder(), name, settings.threads, period_s)
+    step = serve(bundle, name, settings.threads, period_s)
+    limits = SequenceLimits(max_gap_s=settings.sequence_max_gap_s, roll_check=settings.sequence_roll_check)
+    sequence = SequenceLocalizer(manifest, encoder.backend, step.backend, limits)
+
+    def close() -> None:
+        encoder.close()
+        step.close()
+
+    frames = SequenceFrames(sequence, manifest.scenes[0].gate, fixes)
+    return SequenceServing(frames=frames, backend=encoder.backend, close=close)
