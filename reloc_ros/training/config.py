@@ -14,12 +14,16 @@ import yaml
 from reloc_ros.datasets.splits import Split
 from reloc_ros.errors import ConfigError
 from reloc_ros.networks.dimm import RayHeadConfig
+from reloc_ros.networks.frame_encoder import FrameConfig
+from reloc_ros.networks.frame_pair import PairConfig
 from reloc_ros.networks.implicit_geometry import NetworkConfig
 from reloc_ros.networks.mvl_loc import DecoderConfig
+from reloc_ros.networks.spr_mamba import SprMambaConfig
 from reloc_ros.networks.text import WordTextShape
 from reloc_ros.networks.token_encoders import TokenEncoderConfig
 from reloc_ros.scenes.compose import LEVELS
 from reloc_ros.training.image_config import AugmentConfig, InputConfig, require
+from reloc_ros.training.sequence_config import PairsConfig, SequencesConfig, WalksConfig
 
 T = TypeVar("T")
 
@@ -237,8 +241,64 @@ class MvlLocConfig(TrainConfig):
         require(self.contrast >= 1, f"contrast is {self.contrast}", "1 or more")
 
 
+@dataclass(frozen=True, kw_only=True)
+class MotionEncoderConfig(TrainConfig):
+    """One training run of the frame encoder and the local branch of SPR-Mamba, on pairs of frames.
+
+    Args:
+        input: size of the canvas.
+        encoder: of tokens, and whether it is frozen.
+        frame: layout of a frame's feature.
+        pair: shape of the local branch.
+        sequences: which ones.
+        pairs: of their frames. `batch_size` counts frames, each of which is paired with all of its group.
+    """
+
+    method: ClassVar[str] = "motion_encoder"
+
+    input: InputConfig = field(default_factory=lambda: InputConfig(width=256, height=128))
+    encoder: TokenEncoderConfig = field(default_factory=lambda: TokenEncoderConfig(kind="panorama_conv_small"))
+    frame: FrameConfig = field(default_factory=FrameConfig)
+    pair: PairConfig = field(default_factory=PairConfig)
+    sequences: SequencesConfig = field(default_factory=SequencesConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
+    batch_size: int = 24
+    epochs: int = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SprMambaTrainConfig(TrainConfig):
+    """One training run of SPR-Mamba behind a frozen frame encoder.
+
+    Args:
+        encoder: `weights` is the run folder of `reloc train motion_encoder`, which also says the canvas's size, the
+            layout of features and the local branch to start from.
+        network: shape of the sequence network.
+        sequences: which ones.
+        walks: ways through them. `batch_size` counts ways.
+    """
+
+    method: ClassVar[str] = "spr_mamba"
+
+    encoder: TokenEncoderConfig = field(default_factory=lambda: TokenEncoderConfig(kind="panorama_conv_small"))
+    frame: FrameConfig = field(default_factory=FrameConfig)
+    network: SprMambaConfig = field(default_factory=SprMambaConfig)
+    sequences: SequencesConfig = field(default_factory=SequencesConfig)
+    walks: WalksConfig = field(default_factory=WalksConfig)
+    learning_rate: float = 1e-3
+    epochs: int = 100000
+
+
 CONFIGS: dict[str, type[TrainConfig]] = {
-    config.method: config for config in (ImplicitGeometryConfig, DimmConfig, EncoderConfig, MvlLocConfig)
+    config.method: config
+    for config in (
+        ImplicitGeometryConfig,
+        DimmConfig,
+        EncoderConfig,
+        MvlLocConfig,
+        MotionEncoderConfig,
+        SprMambaTrainConfig,
+    )
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from reloc_ros.training.material import Material
+from reloc_ros.training.sequence_material import SequenceMaterial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +33,16 @@ class Task(Protocol):
     """One method on one material.
 
     Args:
-        material: what is learnt from.
         network: what is trained, or holds what is trained, on the run's device.
         step_images: how many images one step of one process uses, to count epochs; may be a fraction.
     """
 
-    material: Material
     network: Any
     step_images: float
+
+    @property
+    def material(self) -> Material | SequenceMaterial:
+        """What is learnt from."""
 
     def trained_part(self, network: nn.Module) -> nn.Module:
         """Return the part of a network that is trained; all of it, or what follows a frozen encoder."""

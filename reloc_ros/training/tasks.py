@@ -10,7 +10,9 @@ from reloc_ros.training.dimm import DimmTask
 from reloc_ros.training.distributed import World
 from reloc_ros.training.encoder import EncoderTask
 from reloc_ros.training.implicit_geometry import ImplicitGeometryTask
+from reloc_ros.training.motion_encoder import MotionEncoderTask
 from reloc_ros.training.mvl_loc import MvlLocTask
+from reloc_ros.training.spr_mamba import SprMambaTask
 from reloc_ros.training.task import Task
 
 TASKS: dict[str, Callable[[Sequence[str], Path, Any, World], Task]] = {
@@ -18,4 +20,6 @@ TASKS: dict[str, Callable[[Sequence[str], Path, Any, World], Task]] = {
     "dimm": DimmTask,
     "encoder": EncoderTask,
     "mvl_loc": MvlLocTask,
+    "motion_encoder": MotionEncoderTask,
+    "spr_mamba": SprMambaTask,
 }
