@@ -13,6 +13,7 @@ from reloc_ros.bundle.manifest import (
     ENCODER_NAME,
     MANIFEST_NAME,
     MODEL_NAME,
+    DeviceSpec,
     Manifest,
     encoder_manifest,
     read_manifest,
@@ -112,6 +113,27 @@ def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, Path]
             folder.rename(Path(scratch) / "old")
         new.rename(folder)
     return load_bundle(folder)
+
+
+def record_device(bundle: Bundle, device: str, spec: DeviceSpec) -> Bundle:
+    """Write into a bundle's manifest which arithmetic its graph should have on a kind of device; return it reread.
+
+    Raises:
+        BundleError: the manifest cannot be written; the bundle stays as it was.
+    """
+    path = bundle.path / MANIFEST_NAME
+    # Read again: what a back end sees of a sequence's encoder is not what stands in the file.
+    manifest = read_manifest(path)
+    devices = {**manifest.devices, device: {**manifest.devices.get(device, {}), bundle.model: spec}}
+    new = path.with_suffix(".new")
+    try:
+        write_manifest(replace(manifest, devices=devices), new)
+        new.replace(path)
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be written ({error}); the engine cache keeps the verdict all the same"
+        ) from error
+    return replace(bundle, manifest=replace(bundle.manifest, devices=devices))
 
 
 def sha256(path: Path) -> str:

@@ -242,6 +242,25 @@ class SceneSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeviceSpec:
+    """The arithmetic that was found right for a graph on a kind of device.
+
+    Args:
+        backend: that runs it (`tensorrt`, `onnxruntime_int8`).
+        precision: recipe (`fp16`, `mixed`, ...).
+        verdict: of the comparison of poses there.
+    """
+
+    backend: str
+    precision: str
+    verdict: str
+
+    def __post_init__(self) -> None:
+        for name in ("backend", "precision", "verdict"):
+            _require(getattr(self, name), f"devices: {name} is empty")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything the program knows about a bundle besides the weights.
 
@@ -259,6 +278,7 @@ class Manifest:
         training: provenance (data, ground_truth, split, steps, seconds, ...).
         metrics: figures measured on held-out frames, with their names and units.
         files: sha256 of each file of the bundle, by name.
+        devices: what `reloc build-engine` chose, by name of the device and, there, of the graph.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -274,6 +294,7 @@ class Manifest:
     training: dict[str, Any]
     metrics: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
+    devices: dict[str, dict[str, DeviceSpec]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("method", "output_kind"):
@@ -324,8 +345,9 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path} is no valid YAML ({error}); copy the bundle again or `reloc export` it") from error
     try:
         _check_schema_version(data)
-        # Bundles written before there were any of sequences do not say that they are none.
+        # Bundles written before there were any of sequences do not say that they are none, nor were devices recorded.
         data.setdefault("sequence", None)
+        data.setdefault("devices", {})
         return read_dataclass(Manifest, data, "manifest")
     # Python refuses to print numbers of thousands of digits.
     except (BundleError, ValueError) as error:

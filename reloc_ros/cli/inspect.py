@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from reloc_ros.bundle.load import Bundle
-    from reloc_ros.bundle.manifest import SceneSpec
+    from reloc_ros.bundle.manifest import Manifest, SceneSpec
+    from reloc_ros.inference.engine_cache import EngineCache
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("bundle", metavar="BUNDLE", help="folder that `reloc export` wrote")
+    parser.add_argument("--cache", type=Path, help="folder of engines (default: ~/.cache/reloc_ros/engines)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,18 +27,22 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from reloc_ros.bundle.load import load_bundle
+    from reloc_ros.inference.engine_cache import EngineCache
 
     bundle = load_bundle(args.bundle)
     checks = _check(bundle)
     console = Console()
     for table in (
         _what(bundle),
+        *_sequence(bundle.manifest),
         *_scenes(bundle.manifest.scenes),
         _numbers("Training", bundle.manifest.training),
         _numbers("Metrics", bundle.manifest.metrics),
     ):
         console.print(table)
     console.print(_files(bundle))
+    console.print(_devices(bundle))
+    console.print(_engines(bundle, EngineCache(args.cache)))
     for check in checks:
         console.print(f"[green]ok[/green] {check}", soft_wrap=True, highlight=False)
     return 0
@@ -46,12 +54,17 @@ def _check(bundle: Bundle) -> list[str]:
     from reloc_ros.localization.solve import create_solver
 
     manifest = bundle.manifest
-    create_solver(manifest.output_kind, manifest.solve)
+    if manifest.sequence is None:
+        create_solver(manifest.output_kind, manifest.solve)
+        solved = f"solver: this program solves {manifest.output_kind!r} with these settings"
+    else:
+        create_backend("onnxruntime", bundle.encoder(), threads=1).close()
+        solved = "encoder: ONNX Runtime loads it; it makes features of canvases"
     create_backend("onnxruntime", bundle, threads=1).close()
     return [
         f"manifest: schema {manifest.schema_version}, every key known",
         f"checksums: {len(manifest.files)} of {len(manifest.files)} files as written",
-        f"solver: this program solves {manifest.output_kind!r} with these settings",
+        solved,
         "network: ONNX Runtime loads it; names, shapes and types are those of the manifest",
     ]
 
@@ -65,15 +78,37 @@ def _what(bundle: Bundle) -> Table:
         if manifest.rays is None
         else f"; {manifest.rays.rows}x{manifest.rays.columns} rays as {manifest.rays.name!r}"
     )
+    poses = [name for name in manifest.outputs if manifest.sequence is None or not name.startswith("next_")]
     return _table(
         str(bundle.path),
         {
-            "method": f"{manifest.method} (outputs {', '.join(manifest.outputs)}; solved as {manifest.output_kind})",
+            "method": f"{manifest.method} (outputs {', '.join(poses)}; solved as {manifest.output_kind})",
             "input": f"{spec.width}x{spec.height} {spec.channels} {spec.dtype} {spec.layout}, tensor {spec.name!r}{rays}",
             "camera": f"{camera.model}, {fov_deg}",
-            "solve": ", ".join(f"{key} {value:g}" for key, value in manifest.solve.items()),
+            "solve": ", ".join(f"{key} {value:g}" for key, value in manifest.solve.items()) or "(nothing to set)",
         },
     )
+
+
+def _sequence(manifest: Manifest) -> list[Table]:
+    """Return a table of what networks of sequences remember and were trained on; none for single images."""
+    spec = manifest.sequence
+    if spec is None:
+        return []
+    numbers = sum(math.prod(state.shape) for state in spec.state)
+    heights_m = ", ".join(f"{height_m:g}" for height_m in spec.heights_m) + " m" if spec.heights_m else "not known"
+    return [
+        _table(
+            "Sequence",
+            {
+                "feature": f"{spec.feature} numbers of a frame",
+                "state": f"{len(spec.state)} tensors, {numbers:,} numbers, version {spec.state_version}",
+                "keyframes": f"every {spec.keyframe_translation_m:g} m or {spec.keyframe_rotation_rad:g} rad",
+                "trained": f"up to {spec.trained_distance_m:g} m from the first frame, {spec.trained_frames} frames",
+                "heights": heights_m,
+            },
+        )
+    ]
 
 
 def _scenes(scenes: Sequence[SceneSpec]) -> list[Table]:
@@ -130,6 +165,27 @@ def _files(bundle: Bundle) -> Table:
     return _table(
         "Files", {name: f"{sizes[name]:,} bytes, sha256 {digest}" for name, digest in bundle.manifest.files.items()}
     )
+
+
+def _devices(bundle: Bundle) -> Table:
+    """Return what the manifest says of devices that the bundle was tried on."""
+    rows = {
+        f"{device}, {graph}": f"{spec.precision} with {spec.backend}, poses {spec.verdict}"
+        for device, graphs in bundle.manifest.devices.items()
+        for graph, spec in graphs.items()
+    }
+    return _table("Devices", rows or {"(none recorded)": "`reloc build-engine` records what it finds right"})
+
+
+def _engines(bundle: Bundle, cache: EngineCache) -> Table:
+    """Return what is in this machine's cache of engines for the bundle."""
+    rows = {}
+    for entry in cache.entries_of(bundle.manifest.files):
+        key = entry.key
+        what = f"{key.graph} in {key.precision} for {key.target} ({key.device}), {key.flavour} {key.version}"
+        verdicts = "; ".join(f"poses of the {name} {said}" for name, said in entry.parity.items()) or "not judged"
+        rows[entry.path.stem[:8]] = f"{what}: {verdicts}"
+    return _table(f"Engines in {cache.folder}", rows or {"(none)": "the node runs on ONNX Runtime"})
 
 
 def _numbers(title: str, values: dict[str, Any]) -> Table:

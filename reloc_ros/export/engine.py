@@ -16,10 +16,10 @@ from reloc_ros.export.precision import external_files, write_with_precision
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.build_engine import Progress, build_engine
 from reloc_ros.inference.cuda import Cuda
-from reloc_ros.inference.engine_cache import Build, CachedEngine, EngineCache
+from reloc_ros.inference.engine_cache import PASSED, Build, CachedEngine, EngineCache
 from reloc_ros.inference.engine_key import EngineKey
 from reloc_ros.inference.onnxruntime_backend import OnnxRuntimeBackend
-from reloc_ros.inference.tensorrt_backend import PASSED, TensorRTBackend
+from reloc_ros.inference.tensorrt_backend import TensorRTBackend
 from reloc_ros.inference.tensorrt_library import (
     CURRENT,
     RTX,
@@ -103,6 +103,7 @@ def build_best(
     precision: str = AUTO,
     target: str = CURRENT,
     images: list[Image] | None = None,
+    tolerance: float = 1.0,
     progress: Progress | None = None,
     compiles: Compile = build_engine,
 ) -> list[Attempt]:
@@ -115,6 +116,7 @@ def build_best(
         precision: key of `LADDERS`.
         target: `current`, or a compute capability such as `sm89`.
         images: (H, W, 3) uint8 each, of the network's size, to compare poses on; None makes some up.
+        tolerance: factor on the limits of that comparison.
         progress: told how far each build is.
         compiles: makes an engine of a graph.
 
@@ -132,21 +134,40 @@ def build_best(
         )
     shown = synthetic_images(bundle.manifest) if images is None else images
     attempts = []
-    for name in LADDERS[precision]:
-        attempts.append(_Attempt(bundle, cache, machine, shown, name, target).run(compiles, progress))
+    for name in _ladder(bundle, machine, precision, target):
+        attempts.append(_Attempt(bundle, cache, machine, shown, tolerance, name, target).run(compiles, progress))
         if not attempts[-1].failed:
             break
         _log.info("engine in %s is not used: %s", name, attempts[-1].verdicts)
     return attempts
 
 
+def _ladder(bundle: Bundle, machine: Machine, precision: str, target: str) -> tuple[str, ...]:
+    """Return the precisions to try; what the manifest says of this kind of card is tried first."""
+    ladder = LADDERS[precision]
+    if precision != AUTO or target != CURRENT or machine.cuda is None:
+        return ladder
+    known = bundle.manifest.devices.get(machine.cuda.gpu.name, {}).get(bundle.model)
+    if known is None or known.precision not in LADDERS:
+        return ladder
+    return LADDERS[known.precision]
+
+
 class _Attempt:
     """One precision on its way: the graph, its poses, the engine, its poses."""
 
     def __init__(
-        self, bundle: Bundle, cache: EngineCache, machine: Machine, images: list[Image], precision: str, target: str
+        self,
+        bundle: Bundle,
+        cache: EngineCache,
+        machine: Machine,
+        images: list[Image],
+        tolerance: float,
+        precision: str,
+        target: str,
     ) -> None:
         self._images = images
+        self._tolerance = tolerance
         self._bundle = bundle
         self._cache = cache
         self._machine = machine
@@ -184,7 +205,7 @@ class _Attempt:
             return "not run: ONNX Runtime has no bfloat16 kernels on the CPU"
         reference = create_backend("onnxruntime", self._bundle)
         candidate = OnnxRuntimeBackend(self._bundle, model=graph)
-        return str(judge(reference, candidate, self._bundle.manifest, self._images))
+        return str(judge(reference, candidate, self._bundle.manifest, self._images, self._tolerance))
 
     def _judge_engine(self, entry: CachedEngine) -> str:
         cuda = self._machine.cuda
@@ -201,6 +222,6 @@ class _Attempt:
         except BackendError as error:
             return str(Verdict(passed=False, said=str(error)))
         try:
-            return str(judge(reference, candidate, self._bundle.manifest, self._images))
+            return str(judge(reference, candidate, self._bundle.manifest, self._images, self._tolerance))
         finally:
             candidate.close()

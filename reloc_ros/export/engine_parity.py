@@ -15,6 +15,7 @@ from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.errors import BackendError, DatasetError
 from reloc_ros.export.parity import MAX_ROTATION_DEG, MAX_TRANSLATION_M, pose_difference
 from reloc_ros.inference.backend import Backend
+from reloc_ros.inference.engine_cache import PASSED
 from reloc_ros.localization.prepare import central_crop, network_inputs
 from reloc_ros.localization.solve import create_solver
 from reloc_ros.localization.solve.solution import Failure, Solution
@@ -35,16 +36,24 @@ class Verdict:
     Args:
         passed: whether the poses agree.
         said: how closely, in words.
+        median_mm: median distance of the poses of an image; None where none could be compared, as the next two.
+        worst_mm: largest one.
+        worst_deg: largest angle between the poses of an image.
     """
 
     passed: bool
     said: str
+    median_mm: float | None = None
+    worst_mm: float | None = None
+    worst_deg: float | None = None
 
     def __str__(self) -> str:
-        return f"{'passed' if self.passed else 'failed'}: {self.said}"
+        return f"{PASSED if self.passed else 'failed'}: {self.said}"
 
 
-def judge(reference: Backend, candidate: Backend, manifest: Manifest, images: list[Image]) -> Verdict:
+def judge(
+    reference: Backend, candidate: Backend, manifest: Manifest, images: list[Image], tolerance: float = 1.0
+) -> Verdict:
     """Compare the poses that two back ends lead to.
 
     Args:
@@ -52,37 +61,60 @@ def judge(reference: Backend, candidate: Backend, manifest: Manifest, images: li
         candidate: what is judged.
         manifest: of the bundle that both run.
         images: (H, W, 3) uint8 each, of the network's size.
+        tolerance: factor on the limits; above 1 is the user's own decision, and the verdict says so.
+    """
+    try:
+        first, second = (poses_of(backend, manifest, images) for backend in (reference, candidate))
+    except BackendError as error:
+        return Verdict(passed=False, said=f"it does not run: {error}")
+    return compare(first, second, manifest, tolerance)
+
+
+def poses_of(backend: Backend, manifest: Manifest, images: list[Image]) -> list[Solution | Failure]:
+    """Return the pose of each image.
+
+    Raises:
+        BackendError: the network does not run.
     """
     camera = assumed_camera(manifest)
     solver = create_solver(manifest.output_kind, _without_thresholds(manifest.solve))
-    compared, worst_mm, worst_deg, worst_share = 0, 0.0, 0.0, 0.0
-    for index, image in enumerate(images):
-        inputs = network_inputs(manifest, np.ascontiguousarray(image)[np.newaxis], camera)
-        try:
-            first, second = (solver(backend.run(inputs), camera) for backend in (reference, candidate))
-        except BackendError as error:
-            return Verdict(passed=False, said=f"it does not run: {error}")
+    batches = (np.ascontiguousarray(image)[np.newaxis] for image in images)
+    return [solver(backend.run(network_inputs(manifest, batch, camera)), camera) for batch in batches]
+
+
+def compare(
+    expected: list[Solution | Failure], found: list[Solution | Failure], manifest: Manifest, tolerance: float = 1.0
+) -> Verdict:
+    """Compare poses one by one; where none was expected, whatever was found is left alone."""
+    moved_mm, turned_deg, shares, broken = [], [], [], ""
+    for index, (first, second) in enumerate(zip(expected, found, strict=True)):
         if isinstance(first, Failure):
             continue
         if isinstance(second, Failure):
             return Verdict(passed=False, said=f"image {index} has no pose ({second.detail}), but one in float32")
         if first.scene != second.scene:
-            names = [manifest.scenes[found.scene].name for found in (first, second)]
+            names = [manifest.scenes[each.scene].name for each in (first, second)]
             return Verdict(passed=False, said=f"image {index} is in {names[1]}, in float32 in {names[0]}")
-        compared += 1
-        moved_m, turned_deg = pose_difference(first, second)
-        worst_mm, worst_deg = max(worst_mm, 1e3 * moved_m), max(worst_deg, turned_deg)
-        limit_m, limit_deg = _limits(manifest, first)
-        worst_share = max(worst_share, moved_m / limit_m, turned_deg / limit_deg)
-        if not (moved_m <= limit_m and turned_deg <= limit_deg):
+        moved_m, angle_deg = pose_difference(first, second)
+        limit_m, limit_deg = (tolerance * limit for limit in _limits(manifest, first))
+        moved_mm.append(1e3 * moved_m)
+        turned_deg.append(angle_deg)
+        shares.append(max(moved_m / limit_m, angle_deg / limit_deg))
+        if not ((moved_m <= limit_m and angle_deg <= limit_deg) or broken):
             limits = f"limits {1e3 * limit_m:.3f} mm and {limit_deg:.4f} deg"
-            return Verdict(
-                passed=False, said=f"image {index} moves by {1e3 * moved_m:.3f} mm, {turned_deg:.4f} deg, {limits}"
-            )
-    if not compared:
-        return Verdict(passed=False, said=f"none of {len(images)} images has a pose to compare")
-    most = f"{worst_mm:.3f} mm and {worst_deg:.4f} deg at most over {compared} images"
-    return Verdict(passed=True, said=f"{most}, {worst_share:.0%} of the limits of the image where that is most")
+            broken = f"image {index} moves by {1e3 * moved_m:.3f} mm, {angle_deg:.4f} deg, {limits}"
+    if not moved_mm:
+        return Verdict(passed=False, said=f"none of {len(expected)} images has a pose to compare")
+    median_mm = float(np.median(moved_mm))
+    measured = {"median_mm": median_mm, "worst_mm": max(moved_mm), "worst_deg": max(turned_deg)}
+    if broken:
+        half = f"half of {len(moved_mm)} images move by more than {median_mm:.3f} mm"
+        return Verdict(passed=False, said=f"{broken}; {half}", **measured)
+    said = (
+        f"{max(moved_mm):.3f} mm and {max(turned_deg):.4f} deg at most over {len(moved_mm)} images, {max(shares):.0%}"
+    )
+    wider = "" if tolerance == 1.0 else f"{tolerance:g} times "
+    return Verdict(passed=True, said=f"{said} of {wider}the limits of the image where that is most", **measured)
 
 
 def images_in(folder: Path, manifest: Manifest, number: int = 4 * IMAGES) -> list[Image]:

@@ -125,6 +125,24 @@ def write_with_precision(source: Path, target: Path, precision: str) -> Applied:
     return applied
 
 
+def learned_layers(model: onnx.ModelProto) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto]]:
+    """Return a graph's learned layers: those that forgive coarse arithmetic, and those that must stay exact.
+
+    Delicate are the heads and whatever takes float inputs as they come. Layers without a name are given one.
+    """
+    graph = onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    exact, heads = _straight_from_float_inputs(graph, _types(graph), constants), _heads(graph)
+    forgiving: list[onnx.NodeProto] = []
+    delicate: list[onnx.NodeProto] = []
+    for index, node in enumerate(model.graph.node):
+        if node.op_type in _LEARNED and constants & set(node.input):
+            node.name = node.name or f"{node.op_type}_{index}"
+            is_delicate = index in heads or bool(exact & set(node.input))
+            (delicate if is_delicate else forgiving).append(node)
+    return forgiving, delicate
+
+
 def external_files(model: Path) -> set[str]:
     """Return the names of the files that hold weights of an ONNX file, besides itself.
 

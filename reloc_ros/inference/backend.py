@@ -50,6 +50,12 @@ def _onnxruntime(bundle: Bundle, threads: int) -> Backend:
     return OnnxRuntimeBackend(bundle, device="cpu", threads=threads)
 
 
+def _onnxruntime_int8(bundle: Bundle, threads: int) -> Backend:
+    from reloc_ros.inference.quantized import quantized_backend
+
+    return quantized_backend(bundle, threads)
+
+
 def _onnxruntime_cuda(bundle: Bundle, threads: int) -> Backend:
     from reloc_ros.inference.onnxruntime_backend import OnnxRuntimeBackend
 
@@ -71,6 +77,7 @@ def _torch(bundle: Bundle, threads: int) -> Backend:
 
 BACKENDS: dict[str, Callable[[Bundle, int], Backend]] = {
     "onnxruntime": _onnxruntime,
+    "onnxruntime_int8": _onnxruntime_int8,
     "onnxruntime_cuda": _onnxruntime_cuda,
     "tensorrt": _tensorrt,
     "torch": _torch,

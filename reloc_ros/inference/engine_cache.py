@@ -22,6 +22,10 @@ from reloc_ros.inference.engine_key import EngineKey
 _log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT_BYTES = 4 << 30
+
+PASSED = "passed"
+"""What a verdict of parity starts with when an engine may be used."""
+
 _REJECTED_KEPT = 3
 
 
@@ -95,6 +99,25 @@ class EngineCache:
             return found
         with self._lock(key, wait_s):
             return self._read_or_none(key) or self._store(key, build)
+
+    def entries_of(self, files: Mapping[str, str]) -> list[CachedEngine]:
+        """Return what the side-cars here say of engines of a bundle, whether or not this machine could use them.
+
+        Args:
+            files: sha256 of the bundle's files by name.
+        """
+        found = []
+        for sidecar in sorted(self.folder.glob("*.json")):
+            # A side-car that cannot be read or is of another schema belongs to no engine of ours.
+            with suppress(OSError, ValueError, KeyError, TypeError, BackendError):
+                content = json.loads(sidecar.read_text(encoding="utf-8"))
+                if content["key"]["files"] != dict(files):
+                    continue
+                shapes = {name: tuple(shape) for name, shape in content["key"]["shapes"].items()}
+                entry = self.get(EngineKey(**{**content["key"], "shapes": shapes}))
+                if entry is not None:
+                    found.append(entry)
+        return found
 
     def judge(self, key: EngineKey, verdicts: Mapping[str, str], wait_s: float = 60.0) -> CachedEngine:
         """Write verdicts of parity into the side-car of an engine and return the entry.

@@ -1,4 +1,4 @@
-"""What an engine depends on: it is found again only where all of it is the same."""
+"""What an engine or a quantized graph depends on: it is found again only where all of it is the same."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from reloc_ros.bundle.load import Bundle
 from reloc_ros.errors import BackendError
 
-CACHE_SCHEMA = 1
+CACHE_SCHEMA = 2
 """Goes up whenever an older engine must not be found any more."""
 
 NOT_BOUND = "any"
-"""Stands for the GPU and CUDA of an engine that was compiled for a kind of card instead of the one in the machine."""
+"""Stands for the device and CUDA of an engine that was compiled for a kind of card instead of the one in the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,22 +23,24 @@ class EngineKey:
     """Everything an engine depends on.
 
     Args:
-        files: sha256 of the bundle's ONNX file and of its external data, by name.
-        flavour: `tensorrt` or `tensorrt_rtx`.
-        tensorrt: its version.
-        cuda: versions of the CUDA runtime and driver.
-        gpu: name of the card.
-        target: compute capability, `sm86`.
+        files: sha256 of the bundle's ONNX files and of their external data, by name.
+        graph: file of the bundle that was compiled.
+        flavour: what runs it: `tensorrt`, `tensorrt_rtx` or `onnxruntime`.
+        version: of that.
+        cuda: versions of the CUDA runtime and driver; `none` for what runs on the CPU.
+        device: name of the card, or of the CPU.
+        target: compute capability, `sm86`, or the CPU's architecture, `x86_64`.
         precision: recipe applied to the graph.
         shapes: of the input tensors, by name.
         schema: of this cache.
     """
 
     files: Mapping[str, str]
+    graph: str
     flavour: str
-    tensorrt: str
+    version: str
     cuda: str
-    gpu: str
+    device: str
     target: str
     precision: str
     shapes: Mapping[str, tuple[int, ...]]
@@ -64,4 +66,4 @@ class EngineKey:
 def bundle_part(bundle: Bundle) -> dict[str, Any]:
     """Return the part of the key that a verified bundle determines."""
     shapes = {name: shape for name, (shape, _) in bundle.manifest.inputs.items()}
-    return {"files": dict(bundle.manifest.files), "shapes": shapes}
+    return {"files": dict(bundle.manifest.files), "graph": bundle.model, "shapes": shapes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,21 @@ _ONNX_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 _NAMES = {"cpu": "onnxruntime", "cuda": "onnxruntime_cuda"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How a session is set up; `reloc bench tuning` measures the choices.
+
+    Args:
+        spinning: whether idle threads wait for work at full speed. They sleep: between two frames the CPU belongs to
+            the rest of the robot. Eight convolutions at 30 Hz with two threads took 11 ms of CPU time a frame this
+            way, 38 ms with spinning.
+        optimization: of the graph: `DISABLE_ALL`, `ENABLE_BASIC`, `ENABLE_EXTENDED` or `ENABLE_ALL`.
+    """
+
+    spinning: bool = False
+    optimization: str = "ENABLE_ALL"
+
+
 class OnnxRuntimeBackend:
     """A bundle's ONNX graph in ONNX Runtime.
 
@@ -27,20 +43,34 @@ class OnnxRuntimeBackend:
         device: `cpu` or `cuda`.
         threads: threads within an operator on the CPU; 0 is one for each core.
         model: graph to run in place of the bundle's, with the same tensors; None is the bundle's own.
+        name: of this back end; empty takes that of the device.
+        precision: of that graph.
+        verdict: on that graph.
+        tuning: of the session; None takes what was measured to be best.
 
     Raises:
         BackendError: the device is not available here, or the graph is broken or not what the manifest says.
     """
 
-    precision = "fp32"
-    verdict = ""
-
-    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int = 0, model: Path | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "cpu",
+        threads: int = 0,
+        model: Path | None = None,
+        name: str = "",
+        precision: str = "fp32",
+        verdict: str = "",
+        tuning: Tuning | None = None,
+    ) -> None:
         self.device = device
-        self.name = _NAMES[device]
+        self.name = name or _NAMES[device]
+        self.precision = precision
+        self.verdict = verdict
         self._outputs = list(bundle.manifest.outputs)
         self._session: onnxruntime.InferenceSession | None = _create_session(
-            bundle.model_path if model is None else model, device, threads
+            bundle.model_path if model is None else model, device, threads, tuning or Tuning()
         )
         _check_interface(self._session, bundle.manifest)
 
@@ -59,7 +89,7 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
-def _create_session(model: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
+def _create_session(model: Path, device: str, threads: int, tuning: Tuning) -> onnxruntime.InferenceSession:
     provider = _PROVIDERS[device]
     if provider not in onnxruntime.get_available_providers():
         raise BackendError(
@@ -68,12 +98,10 @@ def _create_session(model: Path, device: str, threads: int) -> onnxruntime.Infer
             "or choose the back end onnxruntime"
         )
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_{tuning.optimization}")
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Idle threads sleep instead of spinning: between two frames the CPU belongs to the rest of the robot. Eight
-    # convolutions at 30 Hz with two threads took 11 ms of CPU time a frame this way, 38 ms with spinning.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(tuning.spinning)))
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(model), sess_options=options, providers=[provider])

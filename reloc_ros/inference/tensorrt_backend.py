@@ -13,13 +13,10 @@ from reloc_ros.bundle.load import Bundle
 from reloc_ros.bundle.manifest import Manifest
 from reloc_ros.errors import BackendError
 from reloc_ros.inference.cuda import Cuda
-from reloc_ros.inference.engine_cache import CachedEngine, EngineCache
+from reloc_ros.inference.engine_cache import PASSED, CachedEngine, EngineCache
 from reloc_ros.inference.engine_run import EngineRun
 from reloc_ros.inference.tensorrt_library import Library, find_library, keys_to_try
 from reloc_ros.types import Outputs
-
-PASSED = "passed"
-"""What a verdict of parity starts with when an engine may be used."""
 
 
 class TensorRTBackend:

@@ -88,7 +88,7 @@ def check_target(library: Library, target: str) -> None:
 def key_here(bundle: Bundle, library: Library, gpu: Gpu, precision: str) -> EngineKey:
     """Return the key of an engine built for the card in this machine."""
     return EngineKey(
-        **bundle_part(bundle), flavour=library.flavour, tensorrt=library.version, cuda=gpu.cuda, gpu=gpu.name,
+        **bundle_part(bundle), flavour=library.flavour, version=library.version, cuda=gpu.cuda, device=gpu.name,
         target=gpu.capability, precision=precision,
     )  # fmt: skip
 
@@ -96,7 +96,7 @@ def key_here(bundle: Bundle, library: Library, gpu: Gpu, precision: str) -> Engi
 def key_for_target(bundle: Bundle, library: Library, target: str, precision: str) -> EngineKey:
     """Return the key of an engine compiled for any card of a compute capability."""
     return EngineKey(
-        **bundle_part(bundle), flavour=library.flavour, tensorrt=library.version, cuda=NOT_BOUND, gpu=NOT_BOUND,
+        **bundle_part(bundle), flavour=library.flavour, version=library.version, cuda=NOT_BOUND, device=NOT_BOUND,
         target=target, precision=precision,
     )  # fmt: skip
 

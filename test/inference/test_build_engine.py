@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,8 @@ import pytest
 from fake_bundles import INPUT, make_manifest, write_truth_bundle
 from fake_tensorrt import MAGIC, VERSION, FakeCudaRuntime, FakeTensorRT
 
-from reloc_ros.bundle.load import load_bundle, write_bundle
+from reloc_ros.bundle.load import load_bundle, record_device, write_bundle
+from reloc_ros.bundle.manifest import DeviceSpec
 from reloc_ros.cli.main import EXIT_BAD_SETUP, main
 from reloc_ros.errors import BackendError, BundleError, DatasetError, EngineBuildError, ExportError
 from reloc_ros.export import engine as engine_module
@@ -81,7 +84,7 @@ def test_the_fastest_engine_that_passes_is_kept_and_used(bundle, cache):
     assert tried(attempts) == ["fp16"]
     entry = attempts[0].entry
     assert entry.parity["engine"].startswith("passed: 0.000 mm")
-    assert (entry.key.gpu, entry.key.target) == ("NVIDIA Fake 1000", "sm86")
+    assert (entry.key.device, entry.key.target) == ("NVIDIA Fake 1000", "sm86")
     assert (entry.build.seconds, entry.build.peak_memory_bytes) == (1.5, 2 << 20)
     backend = TensorRTBackend(bundle, cache=cache, library=machine.library, cuda=machine.cuda)
     assert backend.precision == "fp16"
@@ -131,7 +134,7 @@ def test_without_a_gpu_nothing_is_claimed(bundle, cache):
     assert not attempts[-1].failed
     assert entry.parity["engine"] == "not run: no GPU (no driver)"
     assert entry.parity["graph"].startswith("passed: ")
-    assert (entry.key.gpu, entry.key.cuda, entry.key.target) == ("any", "any", "sm89")
+    assert (entry.key.device, entry.key.cuda, entry.key.target) == ("any", "any", "sm89")
     # Nor with a GPU of another kind.
     other = build_best(bundle, cache, fake_machine(), target="sm75", compiles=FakeCompiler())[-1]
     assert other.verdicts["engine"] == "not run: no GPU of sm75, this one is sm86"
@@ -170,6 +173,36 @@ def test_a_graph_that_is_wrong_already_is_not_built(bundle, cache, monkeypatch):
     assert tried(attempts) == ["fp16", "mixed"]
     assert attempts[0].verdicts["graph"].startswith("failed: image 0 moves by 173.2")
     assert compiler.built == ["mixed"]
+
+
+def test_what_the_manifest_says_of_a_card_is_tried_first(tmp_path, cache):
+    bundle = write_truth_bundle(tmp_path / "bundle", POSES)
+    spec = DeviceSpec(backend="tensorrt", precision="mixed", verdict="passed: 0.1 mm")
+    known = record_device(bundle, "NVIDIA Fake 1000", spec)
+    assert known == load_bundle(bundle.path)
+    compiler = FakeCompiler()
+    assert tried(build_best(known, cache, fake_machine(), compiles=compiler)) == ["mixed"]
+    # Only where nobody asks for more, and for this kind of card.
+    assert tried(build_best(known, cache, fake_machine(), precision="fp16", compiles=compiler)) == ["fp16"]
+    assert tried(build_best(known, cache, fake_machine(gpu=False), target="sm89", compiles=compiler)) == ["fp16"]
+    other = record_device(bundle, "NVIDIA Other", spec)
+    assert set(other.manifest.devices) == {"NVIDIA Fake 1000", "NVIDIA Other"}
+
+
+def test_a_choice_that_cannot_be_written_leaves_the_bundle(tmp_path, monkeypatch):
+    bundle = write_truth_bundle(tmp_path / "bundle", POSES)
+    before = (bundle.path / "manifest.yaml").read_bytes()
+
+    def full(self, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(BundleError, match=r"manifest.yaml cannot be written .*No space left"):
+        record_device(bundle, "a card", DeviceSpec(backend="tensorrt", precision="fp16", verdict="passed"))
+    monkeypatch.undo()
+    assert (bundle.path / "manifest.yaml").read_bytes() == before
+    with pytest.raises(BundleError, match="devices: verdict is empty"):
+        DeviceSpec(backend="tensorrt", precision="fp16", verdict="")
 
 
 def test_images_without_any_pose_prove_nothing(tmp_path, cache):
@@ -298,17 +331,21 @@ def test_a_child_ends_with_its_parent(bundle, tmp_path):
 
 
 def test_the_command_builds_for_a_card_that_is_not_here(real_library, tmp_path, capsys):
-    bundle = load_bundle(CHECKOUT / "models" / "apartment")
-    arguments = ["build-engine", str(bundle.path), "--target", "sm89", "--cache", str(tmp_path)]
+    # A copy, since a verdict of a card that is here after all is written into the manifest.
+    shutil.copytree(CHECKOUT / "models" / "apartment", tmp_path / "bundle")
+    bundle, cache = load_bundle(tmp_path / "bundle"), tmp_path / "engines"
+    arguments = ["build-engine", str(bundle.path), "--target", "sm89", "--cache", str(cache)]
     assert main(arguments) == 0
     said = capsys.readouterr().out
     assert "fp16: kept" in said
     assert "MiB at most" in said
-    (sidecar,) = tmp_path.glob("*.json")
+    (sidecar,) = cache.glob("*.json")
     content = json.loads(sidecar.read_text())
     assert content["key"]["files"] == dict(bundle.manifest.files)
     assert content["parity"]["graph"].startswith("passed")
     assert content["parity"]["engine"].startswith(("not run: no GPU", "passed"))
+    if content["parity"]["engine"].startswith("not run"):
+        assert load_bundle(bundle.path).manifest.devices == {}
     assert main([*arguments[:3], "sm99", *arguments[4:]]) == EXIT_BAD_SETUP
     assert "sm99" in capsys.readouterr().err
 

@@ -22,9 +22,10 @@ CHECKOUT = Path(__file__).parents[2]
 KEY = EngineKey(
     files={"model.onnx": "a" * 64, "weights.bin": "b" * 64},
     flavour="tensorrt_rtx",
-    tensorrt="1.7.1.116",
+    version="1.7.1.116",
     cuda="13.0, driver 13.1",
-    gpu="NVIDIA Test 1000",
+    device="NVIDIA Test 1000",
+    graph="model.onnx",
     target="sm86",
     precision="fp16",
     shapes={"image": (1, 48, 64, 3), "rays": (1, 48, 3)},
@@ -54,9 +55,10 @@ def cache(tmp_path: Path) -> EngineCache:
         {"files": {"model.onnx": "a" * 64, "weights.bin": "c" * 64}},
         {"files": {"model.onnx": "a" * 64}},
         {"flavour": "tensorrt"},
-        {"tensorrt": "1.7.2"},
+        {"version": "1.7.2"},
+        {"graph": "encoder.onnx"},
         {"cuda": "13.0, driver 13.2"},
-        {"gpu": "NVIDIA Test 1001"},
+        {"device": "NVIDIA Test 1001"},
         {"target": "sm89"},
         {"precision": "fp32"},
         {"shapes": {"image": (1, 64, 48, 3), "rays": (1, 48, 3)}},
@@ -76,8 +78,8 @@ def test_the_order_of_files_and_shapes_does_not_matter(cache):
 
 
 def test_an_incomplete_key_is_refused():
-    with pytest.raises(BackendError, match="gpu"):
-        replace(KEY, gpu="")
+    with pytest.raises(BackendError, match="device"):
+        replace(KEY, device="")
 
 
 def test_the_side_car_tells_all_in_clear(cache):
@@ -86,7 +88,7 @@ def test_the_side_car_tells_all_in_clear(cache):
     cache.judge(KEY, {"engine": "not run: no GPU"})
     content = json.loads(entry.path.with_suffix(".json").read_text())
     assert content["key"] == json.loads(json.dumps(KEY.plain()))
-    assert content["key"]["gpu"] == "NVIDIA Test 1000"
+    assert content["key"]["device"] == "NVIDIA Test 1000"
     assert content["build"] == {"seconds": 2.5, "peak_memory_bytes": 123_456}
     assert content["engine"]["bytes"] == len(ENGINE)
     found = cache.get(KEY)
@@ -113,7 +115,7 @@ def garble_side_car(engine: Path) -> None:
 def take_foreign_side_car(engine: Path) -> None:
     sidecar = engine.with_suffix(".json")
     content = json.loads(sidecar.read_text())
-    content["key"]["gpu"] = "another"
+    content["key"]["device"] = "another"
     sidecar.write_text(json.dumps(content))
 
 
@@ -147,7 +149,7 @@ def test_an_entry_replaced_while_it_was_looked_at_stays(cache, monkeypatch):
 
 def test_only_the_last_rejected_files_are_kept(cache):
     for number in range(5):
-        key = replace(KEY, gpu=f"card {number}")
+        key = replace(KEY, device=f"card {number}")
         cache.get_or_build(key, build)
         cache.reject(key, "a reason")
     assert len(list((cache.folder / "rejected").iterdir())) == 3
@@ -172,7 +174,7 @@ def test_a_failed_build_leaves_nothing(cache):
 
 def test_the_least_recently_used_engine_goes(tmp_path):
     cache = EngineCache(tmp_path, limit_bytes=int(2.5 * len(ENGINE)))
-    keys = [replace(KEY, gpu=f"card {i}") for i in range(3)]
+    keys = [replace(KEY, device=f"card {i}") for i in range(3)]
     for age, key in zip((300, 200), keys[:2]):
         sidecar = cache.get_or_build(key, build).path.with_suffix(".json")
         os.utime(sidecar, (1e9 - age, 1e9 - age))
@@ -184,7 +186,7 @@ def test_the_least_recently_used_engine_goes(tmp_path):
 
 def test_an_engine_larger_than_the_cache_is_kept_alone(tmp_path):
     cache = EngineCache(tmp_path, limit_bytes=10)
-    cache.get_or_build(replace(KEY, gpu="old"), build)
+    cache.get_or_build(replace(KEY, device="old"), build)
     cache.get_or_build(KEY, build)
     assert cache.get(KEY) is not None
     assert len(list(tmp_path.glob("*.engine"))) == 1
@@ -218,7 +220,7 @@ def test_a_read_only_cache_still_serves(cache, monkeypatch):
     assert cache.get(KEY) is not None
     cache.reject(KEY, "a reason")  # says so and goes on
     with pytest.raises(BackendError, match="cannot be written"):
-        cache.get_or_build(replace(KEY, gpu="new"), never)
+        cache.get_or_build(replace(KEY, device="new"), never)
 
 
 BUILDER = """
@@ -290,7 +292,7 @@ def test_the_holder_of_a_lock_is_named_and_a_killed_build_is_not_believed(builde
     assert cache.get(KEY) is None
     assert holder_of(next((cache.folder / "locks").iterdir())) is None
     # Another engine's build tidies up what the killed one left, and the engine itself can be built.
-    cache.get_or_build(replace(KEY, gpu="other"), build)
+    cache.get_or_build(replace(KEY, device="other"), build)
     assert not list(cache.folder.glob("*.partial"))
     assert cache.get_or_build(KEY, build).path.read_bytes() == ENGINE
     assert log.read_text() == "built\n"
@@ -300,7 +302,7 @@ def test_a_build_under_way_is_not_tidied_away(builder, cache):
     start, _ = builder
     process = start()
     assert process.stdout.readline() == "building\n"
-    cache.get_or_build(replace(KEY, gpu="other"), build)
+    cache.get_or_build(replace(KEY, device="other"), build)
     process.communicate("\n", timeout=60)
     assert process.returncode == 0
     assert cache.get(KEY) is not None
@@ -314,3 +316,15 @@ def test_a_lock_can_be_taken_again(tmp_path):
     with BuildLock(path, 0.0):
         pass
     assert holder_of(tmp_path / "none") is None
+
+
+def test_the_engines_of_a_bundle_are_listed(cache):
+    cache.get_or_build(KEY, build)
+    cache.get_or_build(replace(KEY, precision="fp32"), build)
+    cache.get_or_build(replace(KEY, files={"model.onnx": "d" * 64}), build)
+    cache.judge(replace(KEY, precision="fp32"), {"engine": "passed: 0 mm"})
+    (cache.folder / "broken.json").write_text("{")
+    (cache.folder / "foreign.json").write_text('{"key": {"files": {}, "gpu": "of an older schema"}}')
+    found = {entry.key.precision: entry.parity for entry in cache.entries_of(KEY.files)}
+    assert found == {"fp16": {}, "fp32": {"engine": "passed: 0 mm"}}
+    assert cache.entries_of({"model.onnx": "e" * 64}) == []
