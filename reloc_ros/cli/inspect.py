@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,11 +13,13 @@ if TYPE_CHECKING:
 
     from reloc_ros.bundle.load import Bundle
     from reloc_ros.bundle.manifest import Manifest, SceneSpec
+    from reloc_ros.inference.engine_cache import EngineCache
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("bundle", metavar="BUNDLE", help="folder that `reloc export` wrote")
+    parser.add_argument("--cache", type=Path, help="folder of engines (default: ~/.cache/reloc_ros/engines)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from reloc_ros.bundle.load import load_bundle
+    from reloc_ros.inference.engine_cache import EngineCache
 
     bundle = load_bundle(args.bundle)
     checks = _check(bundle)
@@ -37,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     ):
         console.print(table)
     console.print(_files(bundle))
+    console.print(_devices(bundle))
+    console.print(_engines(bundle, EngineCache(args.cache)))
     for check in checks:
         console.print(f"[green]ok[/green] {check}", soft_wrap=True, highlight=False)
     return 0
@@ -159,6 +165,27 @@ def _files(bundle: Bundle) -> Table:
     return _table(
         "Files", {name: f"{sizes[name]:,} bytes, sha256 {digest}" for name, digest in bundle.manifest.files.items()}
     )
+
+
+def _devices(bundle: Bundle) -> Table:
+    """Return what the manifest says of devices that the bundle was tried on."""
+    rows = {
+        f"{device}, {graph}": f"{spec.precision} with {spec.backend}, poses {spec.verdict}"
+        for device, graphs in bundle.manifest.devices.items()
+        for graph, spec in graphs.items()
+    }
+    return _table("Devices", rows or {"(none recorded)": "`reloc build-engine` records what it finds right"})
+
+
+def _engines(bundle: Bundle, cache: EngineCache) -> Table:
+    """Return what is in this machine's cache of engines for the bundle."""
+    rows = {}
+    for entry in cache.entries_of(bundle.manifest.files):
+        key = entry.key
+        what = f"{key.graph} in {key.precision} for {key.target} ({key.device}), {key.flavour} {key.version}"
+        verdicts = "; ".join(f"poses of the {name} {said}" for name, said in entry.parity.items()) or "not judged"
+        rows[entry.path.stem[:8]] = f"{what}: {verdicts}"
+    return _table(f"Engines in {cache.folder}", rows or {"(none)": "the node runs on ONNX Runtime"})
 
 
 def _numbers(title: str, values: dict[str, Any]) -> Table:
