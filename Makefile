@@ -87,5 +87,5 @@ $(READY)/lint: $(READY)/run
 	@touch $@
 
 $(READY)/test: $(READY)/run
-	$(PIP_INSTALL) --no-build-isolation -e '.[train,trt,test]'
+	$(PIP_INSTALL) --no-build-isolation -e '.[train,trt,baseline,test]'
 	@touch $@

@@ -49,6 +49,7 @@ setup(
         "scipy>=1.8",
     ],
     extras_require={
+        "baseline": ["pycolmap>=4.2"],
         "demo": ["embreex", "pillow", "trimesh>=4"],
         "train": ["h5py", "onnx", "onnxscript", "torch>=2.4", "transformers>=5.20"],
         "trt": ["cuda-bindings>=12.6; sys_platform == 'linux'", "onnx"]

@@ -32,6 +32,7 @@ THIRD_PARTY = {
     "rosbags": (None, "rosbags"),
     "embreex": (None, "embreex"),
     "PIL": (None, "pillow"),
+    "pycolmap": (None, "pycolmap"),
     "trimesh": (None, "trimesh"),
     "onnx": (None, "onnx"),
     "onnxscript": (None, "onnxscript"),

@@ -97,8 +97,8 @@ def turned(camera: Camera, R_camera_turned: Array) -> Callable[[Image], Image]:
     v, u = np.indices((camera.height, camera.width), dtype=np.float64)
     rays = camera.rays(np.stack([u.ravel(), v.ravel()], axis=1)) @ R_camera_turned.T
     pixels, visible = camera.project(rays)
-    pixels = np.where(visible[:, None], pixels, -2.0).astype(np.float32).reshape(camera.height, camera.width, 2)
-    return partial(_remapped, pixels)
+    table = np.where(visible[:, np.newaxis], pixels, -2.0).astype(np.float32)
+    return partial(_remapped, table.reshape(camera.height, camera.width, 2))
 
 
 def _remapped(pixels: np.ndarray, image: Image) -> Image:

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from reloc_ros.evaluation.verdict import judge
 from reloc_ros.mapping.frames import Drop
 from reloc_ros.mapping.html_report import write_html
 from reloc_ros.mapping.next_steps import next_steps
-from reloc_ros.evaluation.verdict import judge
 
 GOOD, COARSE, FALSE = 0.04, 0.4, 3.0
 
