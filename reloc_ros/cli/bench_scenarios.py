@@ -141,9 +141,10 @@ def play_drive(
     """Return what a node makes of a drive."""
     from reloc_ros.node.lockstep import Look, play
 
+    # Images first, so that whoever makes them is told that they were the last.
     looks = (
         Look(time_s=float(time_s), T_odom_base=T_odom_base, image=image)
-        for time_s, T_odom_base, image in zip(drive.times_s, drive.T_odom_base, images)
+        for image, time_s, T_odom_base in zip(images, drive.times_s, drive.T_odom_base)
     )
     answers = play(looks, camera, T_base_camera, parameters, module=module, on_answer=lambda _: on_image())
     return as_played(drive, answers)

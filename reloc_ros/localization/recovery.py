@@ -57,7 +57,8 @@ class Recovery:
         self._places.clear()
         self._idle_state = State.INIT
         self._state = State.INIT
-        self._votes_needed = self._settings.votes_to_accept
+        self._proof = 0.0
+        self._votes_needed = self._settings.votes_unknown(self._proof)
         self._restart_views()
         self._T_odom_body: Array | None = None
         self._image_ns: int | None = None
@@ -80,8 +81,10 @@ class Recovery:
         interruption = self._advance(fix.stamp_ns, fix.T_odom_body)
         if interruption is not None:
             return interruption
-        joined = self._places.add(fix, novelty=self._views.take(), votes_needed=self._votes_needed)
+        novelty = self._views.take()
+        joined = self._places.add(fix, novelty=novelty, votes_needed=self._votes_needed)
         trusted = self._places.trusted
+        self._weigh_proof(joined, novelty)
         return self._search(fix.stamp_ns) if trusted is None else self._check(joined, trusted, fix.stamp_ns)
 
     def on_rejected(self, stamp_ns: int, T_odom_body: Array, detail: str) -> Decision:
@@ -155,7 +158,7 @@ class Recovery:
             detail = f"{votes:.1f} of {best.votes_needed:g} views agree ({share:.0%} of those since, limit "
             detail += f"{self._settings.min_share:.0%}); drive or turn to gather more"
             return self._decide(waiting, Cause.TOO_FEW_VIEWS, detail)
-        needed = self._settings.votes_to_accept + self._settings.votes_per_rival_vote * rival
+        needed = self._settings.votes_unknown(self._proof) + self._settings.votes_per_rival_vote * rival
         if votes < needed - 1e-9 and not best.favoured and not stood:
             detail = f"two places look alike: {votes:.1f} views against {rival:.1f}; {needed:.1f} are needed"
             return self._decide(waiting, Cause.AMBIGUOUS, detail)
@@ -164,6 +167,20 @@ class Recovery:
         self._trust(best, stamp_ns)
         detail = f"{votes:.1f} views agree, the next place has {rival:.1f}"
         return self._decide(State.TRACKING, Cause.ACCEPTED, detail, publish=best.belief, recovered=True)
+
+    def _weigh_proof(self, joined: Hypothesis, novelty: float) -> None:
+        """Note whether the places of this map look different, as views come.
+
+        A kidnap makes a rival too, but then nothing speaks for the place before any more: in twins both go on.
+        """
+        trusted = self._places.trusted
+        leader = self._places.ranked()[0] if trusted is None else trusted
+        if joined is not leader:
+            return
+        if self._places.rival_votes(leader) >= _CANDIDATE_VOTES:
+            self._proof = 0.0
+        elif trusted is not None:
+            self._proof += novelty
 
     def _check(self, joined: Hypothesis, trusted: Hypothesis, stamp_ns: int) -> Decision:
         """Something is trusted: does this fix agree, or do the fixes speak for another place?"""
@@ -232,7 +249,7 @@ class Recovery:
         """End trust because something happened: what was seen before says nothing about where the robot is now."""
         self._places.clear()
         self._restart_views()
-        self._votes_needed = self._settings.votes_to_accept
+        self._votes_needed = self._settings.votes_unknown(self._proof)
         return self._decide(self._idle_state, cause, detail)
 
     def _restart_views(self) -> None:

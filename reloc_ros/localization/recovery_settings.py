@@ -46,6 +46,10 @@ class RecoverySettings:
             p50 4.3 s with 4, 6.2 s with 6.
         votes_to_switch: views that must agree on another place when nobody told that the robot was moved: more,
             because continuity speaks against it.
+        votes_at_first: views that must agree while the map has not shown that its places look different. A robot that
+            begins in the twin of its room, and sees nothing but the twin, hears nobody disagree; only more views help.
+        votes_to_prove: trusted views that show it: from then on `votes_to_accept` are enough, so that a kidnapped robot
+            recovers as fast as ever. Two votes for a second place, while the first goes on, take the proof back.
         votes_with_prior: views that must agree with a prior (`initialpose`, saved pose).
         min_share: of all votes since the hypothesis was born: N of M.
         votes_per_rival_vote: what each vote for the second best place adds to the votes needed: two places that look
@@ -89,6 +93,8 @@ class RecoverySettings:
 
     votes_to_accept: float = 6.0
     votes_to_switch: float = 10.0
+    votes_at_first: float = 12.0
+    votes_to_prove: float = 10.0
     votes_with_prior: float = 2.0
     min_share: float = 0.6
     votes_per_rival_vote: float = 4.0
@@ -124,7 +130,8 @@ class RecoverySettings:
             _require(getattr(self, name) <= 1.0, name, getattr(self, name), "at most 1")
         _require(self.gate_probability < 1.0, "gate_probability", self.gate_probability, "below 1")
         ladder = ("votes_with_prior", "votes_to_accept", "votes_to_switch", "memory_votes")
-        for low, high in pairwise(ladder):
+        also = (("votes_to_accept", "votes_at_first"), ("votes_at_first", "memory_votes"))
+        for low, high in (*pairwise(ladder), *also):
             _require(getattr(self, low) <= getattr(self, high), low, getattr(self, low), f"at most {high}")
         _require(self.degraded_after_s < self.lost_after_s, "degraded_after_s", self.degraded_after_s, "< lost_after_s")
 
@@ -137,6 +144,7 @@ class RecoverySettings:
         instead of anywhere), yet 2 % of what is published is a false fix, nearly all by a heavy tail just beyond 10 deg.
         """
         return cls(
+            votes_at_first=6.0,
             view_s=1.0,
             static_view_s=0.5,
             max_correction_m=0.6,
@@ -153,15 +161,25 @@ class RecoverySettings:
             self,
             votes_to_accept=votes,
             votes_to_switch=ratio * self.votes_to_switch,
+            votes_at_first=ratio * self.votes_at_first,
             votes_with_prior=min(votes, self.votes_with_prior),
             votes_to_doubt=ratio * self.votes_to_doubt,
-            memory_votes=max(self.memory_votes, ratio * self.votes_to_switch),
+            memory_votes=max(self.memory_votes, ratio * self.votes_to_switch, ratio * self.votes_at_first),
         )
 
     @property
     def freedoms(self) -> int:
         """Of a pose: 6, or 3 in planar mode."""
         return planar_mode.FREEDOMS if self.planar else _POSE_FREEDOMS
+
+    def votes_unknown(self, proof: float) -> float:
+        """Return the views that must agree on a place nobody told of.
+
+        Args:
+            proof: trusted views without a rival so far.
+        """
+        share = min(1.0, proof / self.votes_to_prove)
+        return self.votes_at_first + share * (self.votes_to_accept - self.votes_at_first)
 
     def chi2_limit(self, freedoms: int) -> float:
         """Return the squared Mahalanobis distance up to which poses agree."""

@@ -87,7 +87,7 @@ def play(
             spinning_node("reloc_lockstep") as node,
             NodeProcess({**PARAMETERS, **parameters}, module=module) as process,
         ):
-            player = _Player(
+            player = Player(
                 Recorder(node, transforms=True, keep=_KEPT), StagedRobot(node, camera, T_base_camera), process
             )
             LifecycleClient(node, alive=process.check).bring_up(_START_S)
@@ -101,7 +101,7 @@ def play(
         raise ProcessError(f"the drive stopped: {error}") from error
 
 
-class _Player:
+class Player:
     """Shows images and hears what becomes of them."""
 
     def __init__(self, recorder: Recorder, robot: StagedRobot, process: NodeProcess) -> None:

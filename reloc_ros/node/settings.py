@@ -134,6 +134,12 @@ class Settings:
     votes_to_accept: float = _parameter(
         6.0, "Views that must agree on a place nobody told of, a new one each 0.3 m or 25 deg.", limits=(1.0, 40.0)
     )
+    votes_at_first: float = _parameter(
+        12.0,
+        "The same while the map has not shown that its places look different (two rooms alike); at least "
+        "`votes_to_accept`. Not used without odometry.",
+        limits=(1.0, 40.0),
+    )
     trust_standing: bool = _parameter(
         False,
         "Trust 40 fixes in 20 s that agree though the robot never moved; a wrong fix that lasts is then believed.",

@@ -14,6 +14,7 @@ from reloc_ros.node.settings import Settings
 from reloc_ros.types import Array
 
 _NOTHING_YET = Decision(state=State.INIT, cause=Cause.NO_FIX_YET, detail="no image was tried yet")
+_BY_SEQUENCE_STD_M, _BY_SEQUENCE_STD_RAD = 1.0, 0.35
 _NEAREST_TO_TRUST = (State.INIT, State.LOST, State.CANDIDATE)
 
 
@@ -78,8 +79,14 @@ def recovery_settings(settings: Settings, *, by_sequence: bool = False) -> Recov
     """
     motion_is_known = settings.uses_odometry or by_sequence
     limits = RecoverySettings() if motion_is_known else RecoverySettings.hand_held()
+    if by_sequence and not settings.uses_odometry:
+        # Carried by a network instead of wheels, a pose is soon as uncertain as wheels never make it.
+        limits = replace(limits, lost_position_std_m=_BY_SEQUENCE_STD_M, lost_rotation_std_rad=_BY_SEQUENCE_STD_RAD)
+    limits = limits.with_votes(settings.votes_to_accept)
+    at_first = max(settings.votes_to_accept, settings.votes_at_first) if motion_is_known else limits.votes_at_first
     return replace(
-        limits.with_votes(settings.votes_to_accept),
+        limits,
+        votes_at_first=at_first,
         planar=settings.planar,
         trust_standing=settings.trust_standing,
         degraded_after_s=settings.degraded_after_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +41,40 @@ def test_trust_begins_with_the_last_of_n_agreeing_views_and_is_right():
     np.testing.assert_allclose(last.publish.T_map_body, drive.T_map_body, atol=1e-9)
     np.testing.assert_allclose(last.trusted.T_map_odom, T_MAP_ODOM, atol=1e-9)
     assert 0.0 < last.publish.position_std_m < 0.1
+
+
+def views_until_trusted(drive: Drive, T_map_odom: np.ndarray | None = None) -> int:
+    for views in range(1, 60):
+        if drive.step(T_map_odom).publish is not None:
+            return views
+    raise AssertionError(drive.recovery.state)
+
+
+def test_a_map_has_to_show_first_that_its_places_look_different():
+    drive = Drive(settings=RecoverySettings(votes_at_first=9.0, votes_to_prove=8.0))
+    assert views_until_trusted(drive) == 9
+    drive.steps(3)
+    drive.recovery.on_loss("lifted")
+    assert views_until_trusted(drive) == 8, "three eighths of the proof"
+    drive.steps(6)
+    drive.recovery.on_loss("lifted")
+    assert views_until_trusted(drive) == FIXES_TO_ACCEPT
+
+
+def test_a_second_place_that_goes_on_beside_the_first_takes_the_proof_back_and_a_kidnap_does_not():
+    proven = Drive(settings=RecoverySettings(votes_at_first=9.0, votes_to_prove=3.0))
+    views_until_trusted(proven)
+    proven.steps(4)
+    kidnapped = deepcopy(proven)
+    for _ in range(3):
+        proven.step(ELSEWHERE)
+        proven.step()
+    proven.recovery.on_loss("lifted")
+    assert views_until_trusted(proven) == 9
+    kidnapped.T_map_odom = ELSEWHERE
+    views_until_trusted(kidnapped)
+    kidnapped.recovery.on_loss("lifted")
+    assert views_until_trusted(kidnapped) == FIXES_TO_ACCEPT
 
 
 def test_a_wrong_fix_is_neither_published_nor_fused():

@@ -26,7 +26,7 @@ class Drive:
     """Drives straight on; what the images see is the caller's choice."""
 
     def __init__(self, *map_frames: str) -> None:
-        self.trust = VerifiedTrust(RecoverySettings(), OdometryNoise())
+        self.trust = VerifiedTrust(RecoverySettings(votes_at_first=6.0), OdometryNoise())
         self.trust.serve(map_frames)
         self.images = 0
 
@@ -126,6 +126,8 @@ def test_single_trust_believes_the_latest_image_whatever_it_says() -> None:
 def test_parameters_reach_the_state_machine() -> None:
     limits = recovery_settings(Settings(votes_to_accept=3.0, planar=True, trust_standing=True, lost_after_s=12.0))
     assert (limits.votes_to_accept, limits.votes_to_switch, limits.votes_with_prior) == (3.0, 5.0, 2.0)
+    assert limits.votes_at_first == 12.0
+    assert recovery_settings(Settings(votes_to_accept=8.0, votes_at_first=2.0)).votes_at_first == 8.0
     assert limits.planar
     assert limits.trust_standing
     assert (limits.lost_after_s, limits.view_s) == (12.0, math.inf)

@@ -30,10 +30,12 @@ FAR_AWAY = pose(9.0, 8.0, 2.6)
 class Drive:
     """Steps a machine along an arc: 0.31 m and 0.1 rad, one view, between images half a second apart.
 
+    By default the map counts as one whose places look different from the start.
+
     `T_map_odom` is where the robot really is; odometry is perfect, so that every disagreement is a planted one.
     """
 
-    settings: RecoverySettings = field(default_factory=RecoverySettings)
+    settings: RecoverySettings = field(default_factory=lambda: RecoverySettings(votes_at_first=6.0))
     T_map_odom: np.ndarray = field(default_factory=T_MAP_ODOM.copy)
     step_m: float = 0.31
     step_rad: float = 0.1

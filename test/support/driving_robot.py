@@ -221,6 +221,8 @@ def driving_robot(*, fingerprint: str = "one", **parameters: Any) -> Iterator[Dr
     rclpy.init(args=[], context=context)
     defaults = {
         "bundle": "script",
+        # `votes_to_accept` decides from the start.
+        "votes_at_first": 1.0,
         "diagnostics_rate_hz": 20.0,
         "transform_wait_s": 2.0,
         "initialize_at_saved_pose": False,

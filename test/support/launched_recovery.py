@@ -71,7 +71,7 @@ def write_folder(folder: Path) -> None:
     write_truth_bundle(folder / "bundle", truth(), scenes=(make_scene(map_bounds=wide),))
     given = {"bundle": str(folder / "bundle"), "threads": 1, "diagnostics_rate_hz": 50.0, "transform_wait_s": 2.0}
     given |= {"image_reliability": "reliable", "initialize_at_saved_pose": False, "save_pose_rate": 0.0}
-    given |= {"votes_to_accept": float(VOTES)}
+    given |= {"votes_to_accept": float(VOTES), "votes_at_first": float(VOTES)}
     (folder / "parameters.yaml").write_text(yaml.safe_dump({"/**": {"ros__parameters": given}}))
 
 
