@@ -110,7 +110,10 @@ class SequenceTrust:
             self._keep(Judgement(decision=Decision(state=State.LOST, cause=Cause.TIMED_OUT, detail=detail)))
         if self._fixes is None:
             return self._latest
-        return self._keep(self._unless_carried(self._fixes.on_time(stamp_ns)))
+        judged = self._unless_carried(self._fixes.on_time(stamp_ns))
+        # What was said of the last image holds until the next.
+        is_carried = self._anchor is not None and self._latest.decision.cause is Cause.CARRIED
+        return self._latest if is_carried else self._keep(judged)
 
     def on_loss(self, detail: str) -> Judgement:
         """Step with word that the robot is lost: where it was counts no more."""
