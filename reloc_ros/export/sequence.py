@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from reloc_ros.bundle.load import Bundle
 from reloc_ros.bundle.manifest import ENCODER_NAME, MODEL_NAME, InputSpec, Manifest, SequenceSpec, StateSpec
@@ -18,23 +20,15 @@ from reloc_ros.export.onnx import write_onnx
 from reloc_ros.export.parity import MAX_ROTATION_DEG, MAX_TRANSLATION_M, Parity
 from reloc_ros.geometry import rotation
 from reloc_ros.inference.backend import Backend, create_backend
-from reloc_ros.networks.spr_mamba import OUTPUT_NAMES, STATE_VERSION, SprMamba, SprModel
+from reloc_ros.networks.frame_encoder import FrameConfig
+from reloc_ros.networks.restore import restore
+from reloc_ros.networks.spr_mamba import OUTPUT_NAMES, STATE_VERSION, SprMamba, SprModel, config_from
+from reloc_ros.networks.step_graph import StepGraph
 from reloc_ros.types import Outputs
 
 _PARITY_FRAMES = 256
-
-
-class _StepGraph(nn.Module):
-    """The step with its state as one argument each, and no time without a frame before it."""
-
-    def __init__(self, network: SprMamba) -> None:
-        super().__init__()
-        self.network = network
-        self.names = tuple(network.state_shapes())
-
-    def forward(self, feature: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        poses, following = self.network.step(feature, dict(zip(self.names, state, strict=True)))
-        return (*poses, *(following[name] for name in self.names))
+_SHAPE_KEY = "reloc_network"
+_NETWORK = "network."
 
 
 def step_outputs(network: SprMamba) -> tuple[str, ...]:
@@ -68,8 +62,40 @@ def export_sequence(network: SprModel, manifest: Manifest, folder: Path) -> dict
     spec = manifest.input
     write_onnx(network.encoder, {spec.name: torch.zeros(spec.shape, dtype=torch.uint8)}, ("feature",), encoder)
     inputs = {name: torch.from_numpy(np.zeros(shape, dtype)) for name, (shape, dtype) in manifest.inputs.items()}
-    write_onnx(_StepGraph(network.sequence), inputs, manifest.outputs, step)
+    write_onnx(StepGraph(network.sequence), inputs, manifest.outputs, step)
+    _describe(network.sequence, step)
     return {ENCODER_NAME: encoder, MODEL_NAME: step}
+
+
+def _describe(network: SprMamba, step: Path) -> None:
+    """Write into a step graph what `network_in` needs: the network's shape, and the weights that were folded away."""
+    model = onnx.load(step)
+    shape = {"frame": asdict(network.frame), "sequence": asdict(network.config)}
+    onnx.helper.set_model_props(model, {_SHAPE_KEY: json.dumps(shape)})
+    kept = {tensor.name for tensor in model.graph.initializer}
+    for name, weight in network.state_dict().items():
+        if _NETWORK + name not in kept:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(weight.numpy(), _NETWORK + name))
+    onnx.save(model, step)
+
+
+def network_in(step: Path) -> SprMamba:
+    """Return the network that a step graph was made of, in evaluation mode: the graph holds its weights and its shape.
+
+    Raises:
+        ExportError: the graph holds none.
+    """
+    model = onnx.load(step)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    if _SHAPE_KEY not in properties:
+        raise ExportError(f"{step} does not say what network it was made of; export it again with `reloc export`")
+    shape = json.loads(properties[_SHAPE_KEY])
+    network = SprMamba(FrameConfig(**shape["frame"]), config_from(shape["sequence"]))
+    arrays = {
+        tensor.name.removeprefix(_NETWORK): onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer
+    }
+    weights = {name: torch.from_numpy(arrays[name].copy()) for name in network.state_dict() if name in arrays}
+    return restore(network, weights)
 
 
 def check_sequence_parity(network: SprModel, bundle: Bundle, canvases: NDArray[np.uint8]) -> Parity:
