@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reloc_ros.cli import bench_ablation, bench_recovery, bench_scenarios, bench_soak, bench_transforms
+from reloc_ros.cli import bench_ablation, bench_recovery, bench_rendering, bench_scenarios, bench_soak, bench_transforms
 
 if TYPE_CHECKING:
     from reloc_ros.node.bench import NodeFigures
@@ -19,6 +19,7 @@ BENCH_IMAGES = 20
 _IN_OWN_FILE = {
     "ablation": bench_ablation,
     "recovery": bench_recovery,
+    "rendering": bench_rendering,
     "scenarios": bench_scenarios,
     "soak": bench_soak,
     "transforms": bench_transforms,
@@ -51,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     summary = "transforms: a consumer that asks for map to base at 50 Hz while images come once a second"
     transforms = benches.add_parser("transforms", help=summary, description=summary)
     bench_transforms.add_arguments(transforms)
+    summary = "synthetic pictures: milliseconds for each, panorama and pinhole"
+    rendering = benches.add_parser("rendering", help=summary, description=summary)
+    bench_rendering.add_arguments(rendering)
     for bench in (node, inference):
         bench.add_argument("--threads", type=int, default=0, metavar="N", help="threads of the network; 0 is automatic")
         bench.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")

@@ -12,6 +12,8 @@ from reloc_ros.types import Image
 
 TARGET_LEVEL = 0.25
 """Mean linear level that automatic exposure aims at."""
+GRAIN_STD = float(np.sqrt((256**2 - 1) / 6))
+"""Of the sum of two evenly distributed bytes."""
 
 
 @dataclass(frozen=True)
@@ -59,5 +61,12 @@ def develop(light: Floats, look: CameraLook, rng: Generator | None = None) -> Im
     picture = picture * (1 + picture / np.float32(16.0)) / (1 + picture * np.float32(0.75))
     pixels = np.clip(picture, 0, 1) ** np.float32(0.5 * look.gamma) * np.float32(255.0)
     if look.noise > 0 and rng is not None:
-        pixels += rng.standard_normal(pixels.shape, np.float32) * np.float32(look.noise)
+        pixels += _grain(rng, pixels.shape) * np.float32(look.noise)
     return np.asarray(np.clip(pixels + np.float32(0.5), 0, 255), np.uint8)
+
+
+def _grain(rng: Generator, shape: tuple[int, ...]) -> Floats:
+    """Return noise of mean 0 and standard deviation 1: the sum of two random bytes, much faster than a normal one."""
+    count = int(np.prod(shape))
+    pair = np.frombuffer(rng.bytes(2 * count), np.uint8).reshape(2, *shape).astype(np.float32)
+    return np.asarray((pair[0] + pair[1] - 255.0) * np.float32(1 / GRAIN_STD), np.float32)

@@ -83,7 +83,7 @@ def _floor(rng: Generator, style: Style, use: str, height: int, width: int) -> A
         board = int(TEXELS_PER_M * between(rng, 0.09, 0.24))
         if rng.random() < 0.5:
             return planks(rng, height, width, tone, max(2, height // board), between(rng, 0.08, 0.3))
-        return planks(rng, width, height, tone, max(2, width // board), between(rng, 0.08, 0.3)).transpose(1, 0, 2)
+        return np.swapaxes(planks(rng, width, height, tone, max(2, width // board), between(rng, 0.08, 0.3)), 0, 1)
     size = int(TEXELS_PER_M * between(rng, 0.18, 0.7))
     rows, columns = max(2, height // size), max(2, width // size)
     hue = rng.random()

@@ -51,17 +51,22 @@ class Renderer:
         corners = mesh.triangles
         cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         area = np.maximum(np.linalg.norm(cross, axis=1), 1e-12)
-        self._normal = (cross / area[:, None]).astype(np.float32)
+        normal = (cross / area[:, None]).astype(np.float32)
         texels = np.abs(_uv_cross(mesh.uv)) * self._atlas.size[mesh.face_texture].prod(axis=1)
-        self._log_density = (0.5 * np.log2(np.maximum(texels / area, 1e-12))).astype(np.float32)
-        self._uv = np.concatenate(
-            [mesh.uv[:, 0], mesh.uv[:, 1] - mesh.uv[:, 0], mesh.uv[:, 2] - mesh.uv[:, 0]], axis=1
-        ).astype(np.float32)
-        lit = mesh.light[mesh.faces]
-        self._light = np.concatenate([lit[:, 0], lit[:, 1] - lit[:, 0], lit[:, 2] - lit[:, 0]], axis=1)
-        self._light = self._light.astype(np.float32)
-        self._texture, self._glow = mesh.face_texture, mesh.face_glow
-        self._surface = _surfaces(mesh, self._normal)
+        log_density = (0.5 * np.log2(np.maximum(texels / area, 1e-12))).astype(np.float32)
+        self._texture = mesh.face_texture
+        # One row for each number that a ray needs of the face it met: whole rows are quick to compute with.
+        self._faces = np.concatenate(
+            [
+                _corner_and_edges(mesh.uv),
+                _corner_and_edges(mesh.light[mesh.faces]),
+                normal,
+                log_density[:, None],
+                mesh.face_glow[:, None],
+            ],
+            axis=1,
+        ).T.astype(np.float32, order="C")
+        self._surface = _surfaces(mesh, normal)
         self._rays: dict[str, _Rays] = {}
 
     def render(
@@ -107,22 +112,21 @@ class Renderer:
         `origin` is one point (3,) or one for each ray (N, 3).
         """
         hits = self._caster.cast(np.broadcast_to(origin, directions.shape), directions)
-        face, u, v = hits.face, hits.u[:, None], hits.v[:, None]
-        coordinates = np.take(self._uv, face, axis=0)
-        uv = coordinates[:, :2] + u * coordinates[:, 2:4] + v * coordinates[:, 4:]
-        lit = np.take(self._light, face, axis=0)
-        light = lit[:, :3] + u * lit[:, 3:6] + v * lit[:, 6:]
-        cosine = np.abs(np.einsum("ij,ij->i", np.take(self._normal, face, axis=0), directions))
+        face, u, v = hits.face, hits.u, hits.v
+        of_face = np.take(self._faces, face, axis=1, mode="clip")
+        uv = of_face[0:2] + u * of_face[2:4] + v * of_face[4:6]
+        light = of_face[6:9] + u * of_face[9:12] + v * of_face[12:15]
+        light += of_face[19]
+        cosine = np.abs((of_face[15:18] * directions.T).sum(axis=0))
         # A pixel covers 1/cos more of a slanted surface in one direction: half of it is a compromise between
         # blur across and shimmer along (no anisotropic filter).
         spread = hits.distance * pixel_rad / np.sqrt(np.maximum(cosine, 0.02))
         outside = np.flatnonzero(face < 0)
         spread[outside] = 1.0
-        detail = np.take(self._log_density, face) + np.log2(np.maximum(spread, np.float32(1e-6)))
-        colour = self._atlas.sample(np.take(self._texture, face), uv, detail)
-        colour *= np.float32(1 / 255.0)
-        colour *= colour
-        colour *= light + np.take(self._glow, face)[:, None]
+        detail = of_face[18] + np.log2(np.maximum(spread, np.float32(1e-6)))
+        texels = self._atlas.sample(np.take(self._texture, face), uv[0], uv[1], detail)
+        colour = np.take(_LINEAR, texels)
+        colour *= light.T
         if len(outside):
             colour[outside] = look_up_outdoors(self._outdoors, directions[outside])
         return colour, face
@@ -144,6 +148,15 @@ class Renderer:
                 np.maximum(pixel_rad, 1e-5).astype(np.float32),
             )
         return self._rays[key]
+
+
+_LINEAR = (np.arange(256, dtype=np.float32) / 255.0) ** 2
+"""Linear light of each level of a texture."""
+
+
+def _corner_and_edges(values: Floats) -> Floats:
+    """Return (F, 3 D) the first corner's values and the differences of the others to it, of (F, 3, D) values."""
+    return np.concatenate([values[:, 0], values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]], axis=1)
 
 
 def _uv_cross(uv: Floats) -> Floats:

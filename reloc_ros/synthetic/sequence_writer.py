@@ -17,6 +17,12 @@ from reloc_ros.types import Array, Image
 JPEG_QUALITY = 92
 
 
+def encode(image: Image) -> bytes:
+    """Return an (H, W, 3) uint8 RGB image as JPEG."""
+    _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return bytes(encoded.tobytes())
+
+
 def write_sequence(
     folder: Path, camera: Camera, images: Iterable[Image], poses: list[Array], rate_hz: float, notes: dict[str, Any]
 ) -> Iterator[int]:
@@ -51,8 +57,7 @@ def _write(
     (folder / "camera.json").write_text(json.dumps({**camera.to_dict(), **notes}, indent=1) + "\n", encoding="utf-8")
     lines = []
     for index, (image, T_map_camera) in enumerate(zip(images, poses)):
-        _, encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        (frames / f"{index:06d}.jpg").write_bytes(encoded.tobytes())
+        (frames / f"{index:06d}.jpg").write_bytes(encode(image))
         quat_xyzw, translation = se3.to_quat_xyzw_translation(T_map_camera)
         numbers = " ".join(f"{value:.9f}" for value in (*translation, *quat_xyzw))
         lines.append(f"{index / rate_hz:.6f} {numbers}")

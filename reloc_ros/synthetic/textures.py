@@ -191,7 +191,8 @@ def _boards(rng: Generator, height: int, width: int, colour: Colour, accent: Col
     """Return upright boards, each with a shade between the two colours or so."""
     board = int(12 + 28 * rng.random())
     shade = 0.3 * np.asarray(colour) + 0.7 * np.asarray(accent)
-    return planks(rng, width, height, shade, max(2, width // board), 0.2).transpose(1, 0, 2)
+    lying = planks(rng, width, height, shade, max(2, width // board), 0.2)
+    return np.swapaxes(lying, 0, 1)
 
 
 def _concrete(rng: Generator, height: int, width: int, colour: Colour, joint: Colour) -> Array:

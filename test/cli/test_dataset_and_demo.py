@@ -1,4 +1,4 @@
-"""`reloc dataset synthesize` writes a set that reads back; `reloc demo` says what it lacks."""
+"""`reloc dataset synthesize` writes sets that read back; `reloc demo` says what it lacks."""
 
 from __future__ import annotations
 
@@ -43,6 +43,39 @@ def test_synthesize_from_a_mesh_file(room_file: Path, tmp_path: Path, camera: st
 def test_unknown_world_is_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dataset", "synthesize", "--world", "castle", "--out", str(tmp_path / "a")]) == 2
     assert "castle" in capsys.readouterr().err
+
+
+def test_drives_through_worlds(room_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "set"
+    command = ["dataset", "synthesize", "--mesh", str(room_file), "--out", str(out), "--trajectories", "1"]
+    command += ["--camera", "pinhole", "--fov-deg", "60", "110", "--camera-height-m", "0.5", "--length-m", "1", "1.2"]
+    command += ["--width", "32", "--height", "24", "--workers", "1"]
+    assert main([*command, "--dry-run"]) == 0
+    assert "1 worlds, about" in capsys.readouterr().out
+    assert not out.exists()
+    assert main(command) == 0
+    assert str(out / "seen") in capsys.readouterr().out.replace("\n", "")
+    dataset = read_dataset(f"panorama_sequences:{out / 'seen'}")
+    assert {image.sequence for image in dataset.images} == {"room_t0_h050_fov060", "room_t0_h050_fov110"}
+    assert main([*command, "--seed", "2"]) == 2
+    assert "seed 1 instead of 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--fov-deg", "60", "90"], "--worlds"),
+        (["--worlds", "1", "--fov-deg", "60"], "--camera pinhole"),
+        (["--mesh", "gone.glb"], "gone.glb"),
+        (["--worlds", "0"], "no world"),
+        (["--worlds", "10000", "--trajectories", "1000000"], "free some space"),
+    ],
+)
+def test_what_cannot_be_synthesized_is_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+) -> None:
+    assert main(["dataset", "synthesize", "--out", str(tmp_path / "set"), *arguments]) == 2
+    assert named in capsys.readouterr().err
 
 
 def test_demo_without_a_bundle_says_how_to_make_one(
