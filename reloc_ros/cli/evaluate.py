@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reloc_ros.cli.bag_options import add_bag_options, given_bag_options
 
 if TYPE_CHECKING:
-    from reloc_ros.datasets.images import PosedImage, PosedImages
+    from reloc_ros.datasets.images import PosedImages
+
+T = TypeVar("T")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the faults (default: 0)")
     parser.add_argument("--baseline", choices=("sift",), help="also judge SIFT, retrieval and PnP on the same images")
+    parser.add_argument(
+        "--fov-deg",
+        type=float,
+        nargs="+",
+        default=(360.0,),
+        metavar="DEG",
+        help="sequence bundles: fields of view to cut the images down to (default: all that they show)",
+    )
+    parser.add_argument(
+        "--recorded",
+        type=Path,
+        metavar="FILE",
+        help="judge the poses a node published (`reloc play BAG --record FILE`) instead of running the bundle here",
+    )
     parser.add_argument("--report", required=True, metavar="OUT", type=Path, help="folder for the report")
     parser.add_argument("--backend", default="onnxruntime", metavar="NAME", help="back end (default: onnxruntime)")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads of the network; 0 is automatic")
@@ -64,9 +80,11 @@ def run(args: argparse.Namespace) -> int:
     from reloc_ros.evaluation.fault_drives import FAULTS
     from reloc_ros.evaluation.study import Study, run_study
 
-    for path in args.bundles:
-        load_bundle(path)  # reading the data takes longer than seeing that a bundle is none
+    # Reading the data takes longer than seeing that a bundle is none.
+    kinds = {load_bundle(path).manifest.sequence is not None for path in args.bundles}
     data, dataset = _read(args)
+    if True in kinds:
+        return _run_sequences(args, data, dataset, alike=len(kinds) == 1)
     study = Study(
         bundles=tuple(args.bundles),
         data=data,
@@ -78,10 +96,33 @@ def run(args: argparse.Namespace) -> int:
         faults=FAULTS if args.fault == ("all",) else args.fault,
         seed=args.seed,
         baseline=args.baseline,
+        recorded=args.recorded,
         mapping=args.mapping,
     )
     report = run_study(study, args.report, _track)
     _print_summary(report, args.report)
+    return 0
+
+
+def _run_sequences(args: argparse.Namespace, data: str, dataset: PosedImages, *, alike: bool) -> int:
+    """Follow the sequences of the data set with bundles that do."""
+    from rich.console import Console
+
+    from reloc_ros.errors import ConfigError
+    from reloc_ros.evaluation.sequence_replay import SequenceBundle, follow_all, subject_of
+    from reloc_ros.evaluation.sequence_report import summary_table, write_sequence_report
+
+    if not alike:
+        raise ConfigError("some bundles localize single images, others sequences; evaluate them apart")
+    bundles = [SequenceBundle(path, args.backend, args.threads) for path in args.bundles]
+    followed, seconds = follow_all(bundles, dataset, args.fov_deg, _track)
+    subject = subject_of(bundles[0], args.bundles[0], data, dataset, seconds)
+    report = write_sequence_report(args.report, subject, followed)
+    for bundle in bundles:
+        bundle.close()
+    console = Console()
+    console.print(summary_table(report), highlight=False)
+    console.print(f"report: {args.report / 'report.md'}, report.json", soft_wrap=True, highlight=False)
     return 0
 
 
@@ -101,7 +142,7 @@ def _read(args: argparse.Namespace) -> tuple[str, PosedImages]:
     return args.data, read_dataset(args.data)
 
 
-def _track(images: Sequence[PosedImage], title: str) -> Iterable[PosedImage]:
+def _track(images: Sequence[T], title: str) -> Iterable[T]:
     from rich.console import Console
     from rich.progress import track
 

@@ -122,6 +122,19 @@ def write_sequence_report(
     return report
 
 
+def summary_table(report: dict[str, Any]) -> str:
+    """Return the median errors by field of view and distance as plain text."""
+    unit = "m" if report["metric"] else "scene units"
+    lines = []
+    for entry in report["fields_of_view"]:
+        header, *rows = _distance_rows(entry["all_heights"], report["methods"], unit)
+        header = [f"{entry['fov_deg']:.0f} deg of view", *header[1:]]
+        widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+        lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in (header, *rows)]
+        lines.append("")
+    return "\n".join(lines)
+
+
 def as_sequence_markdown(report: dict[str, Any]) -> str:
     """Return the report for people: median errors by the distance travelled, methods side by side."""
     unit = "m" if report["metric"] else "scene units"
@@ -140,7 +153,8 @@ def as_sequence_markdown(report: dict[str, Any]) -> str:
     ]
     for entry in report["fields_of_view"]:
         sections.append(f"## {entry['fov_deg']:.0f} degrees of view")
-        sections.append(_distance_table(entry["all_heights"], report["methods"], unit))
+        header, *rows = _distance_rows(entry["all_heights"], report["methods"], unit)
+        sections.append(table(header, rows))
         if len(entry["heights"]) > 1:
             sections.append(_height_table(entry["heights"], report["methods"], unit))
         sections.append(
@@ -162,8 +176,8 @@ def _figures(sequences: Sequence[FollowedSequence], methods: Sequence[str]) -> d
     return {"methods": figures}
 
 
-def _distance_table(figures: dict[str, Any], methods: Sequence[str], unit: str) -> str:
-    """Return methods over bins of distance."""
+def _distance_rows(figures: dict[str, Any], methods: Sequence[str], unit: str) -> list[list[str]]:
+    """Return a header, the methods and the numbers of frames over bins of distance."""
     bins = figures["methods"][methods[0]]["by_distance"]
     header = ["method", *(_bin_name(entry, unit) for entry in bins), "all"]
     rows = [
@@ -171,7 +185,7 @@ def _distance_table(figures: dict[str, Any], methods: Sequence[str], unit: str) 
         for method in methods
     ]
     counts = ["frames", *(str(entry["frames"]) for entry in bins), str(sum(entry["frames"] for entry in bins))]
-    return table(header, [*rows, counts])
+    return [header, *rows, counts]
 
 
 def _height_table(heights: Sequence[dict[str, Any]], methods: Sequence[str], unit: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reloc_ros.cameras.canvas import Canvas, narrowed
-from reloc_ros.errors import TrainingError
+from reloc_ros.errors import ConfigError, TrainingError
 from reloc_ros.geometry import rotation, se3
 from reloc_ros.networks.frame_encoder import FrameEncoder, frame_encoder_from
 from reloc_ros.networks.frame_pair import LocalBranch, LocalMotion, PairConfig
@@ -62,11 +62,9 @@ class MotionEncoderTask:
         self._config, self._world = config, world
         width, height = config.input.size_for(2, 1, step_px(config.encoder))
         self.material = read_sequences(data, out, config, config.sequences, Canvas(width, height), world)
-        tokens = create_token_encoder(config.encoder, height, width)
-        network = MotionNetwork(FrameEncoder(tokens, config.frame), LocalBranch(config.frame, config.pair))
+        self.network = _create_network(config, height, width).to(world.device)
         if config.encoder.frozen:
-            tokens.requires_grad_(requires_grad=False)
-        self.network = network.to(world.device)
+            self.network.encoder.tokens.requires_grad_(requires_grad=False)
         self.step_images: float = config.batch_size
 
     def trained_part(self, network: nn.Module) -> nn.Module:
@@ -152,6 +150,19 @@ class MotionEncoderTask:
             "pair": asdict(self._config.pair),
             "network": motion.state_dict(),
         }
+
+
+def _create_network(config: MotionEncoderConfig, height: int, width: int) -> MotionNetwork:
+    if config.initial is not None:
+        network, content = load_motion_encoder(config.initial)
+        if content["pair"] != asdict(config.pair) or network.encoder.config != config.frame:
+            raise ConfigError(
+                f"initial {config.initial} has frame {network.encoder.config} and pair {content['pair']}, this run has "
+                f"{config.frame} and {config.pair}; make them agree"
+            )
+        return network
+    tokens = create_token_encoder(config.encoder, height, width)
+    return MotionNetwork(FrameEncoder(tokens, config.frame), LocalBranch(config.frame, config.pair))
 
 
 def load_motion_encoder(run: str | Path) -> tuple[MotionNetwork, dict[str, Any]]:

@@ -183,16 +183,17 @@ def _recorded(images: Sequence[PosedImage]) -> list[RecordedSequence]:
 
 
 def _held_out(worlds: Sequence[str], fraction: float, data: Sequence[str]) -> set[str]:
-    """Return worlds spread evenly over those there are, at least one."""
+    """Return worlds that their names choose, at least one: those of a data set that grows stay on their side."""
     names = sorted(set(worlds))
     if len(names) < 2:
         raise TrainingError(
             f"{', '.join(data)} holds sequences of {len(names)} world ({', '.join(names)}); at least 2 are needed, one to "
             "train on and one to judge by: `reloc dataset synthesize` makes as many as asked for"
         )
-    count = min(max(1, round(fraction * len(names))), len(names) - 1)
-    places = ((np.arange(count) + 0.5) * len(names) / count).astype(int)
-    return {names[place] for place in places}
+    ranks = {name: int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32 for name in names}
+    first, *others = sorted(names, key=ranks.__getitem__)
+    # The last one stays in training whatever the fraction.
+    return {first, *(name for name in others[:-1] if ranks[name] < fraction)}
 
 
 def _paint(images: Sequence[PosedImage], canvas: Canvas, path: Path) -> None:

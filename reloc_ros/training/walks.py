@@ -92,7 +92,8 @@ class Walks:
             sequence.T_first_camera,
             config.keyframe_translation_m * spacing,
             float(np.radians(config.keyframe_rotation_deg)) * spacing,
-            start=int(generator.integers(len(sequence) - 1)),
+            # Early more often: long ways are what is hard.
+            start=int((len(sequence) - 1) * generator.random() ** 2),
             most=config.frames,
         )
         view = self._view(generator)

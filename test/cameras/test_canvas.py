@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.canvas import COVERED, Canvas, View, narrowed, roll_rotation, rolled
 from reloc_ros.cameras.equirectangular import EquirectangularCamera
+from reloc_ros.cameras.narrow import NarrowCamera
 from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.errors import CameraError, ImageError
 
@@ -128,3 +129,17 @@ def test_errors_name_the_value() -> None:
         narrowed(np.zeros((32, 64, 4), np.uint8), 400.0)
     with pytest.raises(ImageError, match=r"\(31, 64, 3\)"):
         CANVAS.paint(np.zeros((31, 64, 3), np.uint8), PANORAMA)
+
+
+@pytest.mark.parametrize("fov_deg", [90.0, 180.0, 300.0])
+def test_a_narrowed_camera_paints_the_narrowed_canvas(fov_deg: float) -> None:
+    image = picture(PANORAMA)
+    assert_array_equal(
+        CANVAS.paint(image, NarrowCamera(PANORAMA, fov_deg)), narrowed(CANVAS.paint(image, PANORAMA), fov_deg)
+    )
+    # Wider than the lens changes nothing.
+    assert_array_equal(
+        CANVAS.paint(picture(pinhole()), NarrowCamera(pinhole(), 180.0)), CANVAS.paint(picture(pinhole()), pinhole())
+    )
+    with pytest.raises(CameraError, match="-5"):
+        NarrowCamera(PANORAMA, -5.0)
