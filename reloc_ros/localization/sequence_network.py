@@ -15,6 +15,9 @@ from reloc_ros.geometry import se3
 from reloc_ros.inference.backend import Backend
 from reloc_ros.types import Array, Image
 
+_PREVIOUS = "previous"
+"""State of networks that compare each frame with the one that fed the state last."""
+
 StateArrays = Mapping[str, NDArray[np.float32]]
 
 _RIGID_TOLERANCE = 1e-3
@@ -56,6 +59,11 @@ class SequenceNetwork:
         self.spec = sequence_spec(manifest)
         self._canvas = manifest.input.name
         self._encoder, self._step = encoder, step
+
+    @property
+    def knows_motion(self) -> bool:
+        """Whether it says how the camera moved since the frame that fed the state last: it remembers that frame."""
+        return _PREVIOUS in {state.name for state in self.spec.state}
 
     def fresh(self) -> dict[str, NDArray[np.float32]]:
         """Return the state before any frame: all zeros."""

@@ -179,13 +179,19 @@ class SequenceTracker:
         if by_odometry is None and gap_s > self._limits.max_gap_s:
             return self._broken(frame, f"no frame for {gap_s:.1f} s (limit {self._limits.max_gap_s:g} s)")
         step = self._network.step(frame.feature, state.arrays)
-        T_keyframe_camera = step.T_previous_camera if by_odometry is None else by_odometry
+        T_keyframe_camera = self._moved(step, state) if by_odometry is None else by_odometry
         too_far = self._policy.too_far(T_keyframe_camera)
         if not too_far:
             return self._next(frame, step, state, T_keyframe_camera)
         if by_odometry is None:
             return self._broken(frame, too_far)
         return self._bridged(frame, state, by_odometry, too_far)
+
+    def _moved(self, step: Step, state: SequenceState) -> Array:
+        """Return the motion since the last keyframe by the network's own word, where there is no odometry."""
+        if self._network.knows_motion:
+            return step.T_previous_camera
+        return se3.inverse(state.T_origin_keyframe) @ step.T_origin_camera
 
     def _first(self, frame: SequenceFrame) -> Followed:
         """The frame is the first of a sequence."""
@@ -248,9 +254,10 @@ class SequenceTracker:
         checkpoint = self._checkpoint
         if checkpoint is not None and self.state is not None and checkpoint.stamp_ns != self.state.stamp_ns:
             step = self._network.step(frame.feature, checkpoint.arrays)
-            if not self._policy.too_far(step.T_previous_camera):
+            T_keyframe_camera = self._moved(step, checkpoint)
+            if not self._policy.too_far(T_keyframe_camera):
                 self._say(f"went on from the state of {checkpoint.stamp_ns / NS_PER_S:.3f} s: {why}")
-                return self._next(frame, step, checkpoint, step.T_previous_camera)
+                return self._next(frame, step, checkpoint, T_keyframe_camera)
         self.begin(f"first frame: {why}")
         return self._first(frame)
 

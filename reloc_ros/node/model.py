@@ -21,6 +21,10 @@ _MAP_FRAME = "map"
 """Where an `initialpose` is given, when neither an absolute bundle nor the parameters say otherwise."""
 
 
+_PANORAMA = "equirectangular"
+"""What the images of a sequence are, unless the parameters say otherwise: its networks take any."""
+
+
 class FrameLocalizer(Protocol):
     """What the node needs of a localizer."""
 
@@ -133,7 +137,7 @@ def _sequence(bundle: Bundle, settings: Settings, load_anchors: Load | None) -> 
             localizer=serving.frames,
             sequence=serving.frames,
             method=manifest.method if anchors is None else f"{manifest.method} anchored by {anchors.method}",
-            camera_model=manifest.camera.model if settings.camera_model == FROM_BUNDLE else settings.camera_model,
+            camera_model=_PANORAMA if settings.camera_model == FROM_BUNDLE else settings.camera_model,
             backend=serving.backend,
             map_frames=(settings.map_frame or _MAP_FRAME,) if anchors is None else anchors.map_frames,
             fingerprint=" ".join(manifest.files.values()) if anchors is None else anchors.fingerprint,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.localization.solve.solution import Failure
 from reloc_ros.node.frame_intake import Arrival
 from reloc_ros.node.frame_path import NO_IMAGE, FramePath, Judged
@@ -12,6 +13,7 @@ from reloc_ros.node.sequence_frames import SequenceFrames
 from reloc_ros.node.transforms import Placed
 from reloc_ros.types import Estimate, Frame, Image, Reason, Rejected
 
+_ASPECT_TOLERANCE = 0.02
 _NO_FIX = Failure(reason=Reason.DEGENERATE, detail="no absolute bundle was asked")
 
 
@@ -33,7 +35,14 @@ class SequencePath(FramePath):
     def _to_frame(self, arrival: Arrival) -> Frame | Failure:
         if isinstance(arrival.message, RigImages) and self._rig is not None:
             return self._rig.frame(arrival.message)
-        return super()._to_frame(arrival)
+        frame = super()._to_frame(arrival)
+        if isinstance(frame, Failure) or not isinstance(frame.camera, EquirectangularCamera):
+            return frame
+        width, height = frame.camera.width, frame.camera.height
+        if abs(width - 2 * height) > _ASPECT_TOLERANCE * width:
+            detail = f"image is {width}x{height} px, a panorama is twice as wide as high; set camera_model to pinhole"
+            return Failure(reason=Reason.CAMERA_MISMATCH, detail=detail)
+        return frame
 
     def _localize(self, frame: Frame) -> Estimate | Failure:
         T_odom_camera = self._transforms.camera_odometry(frame.stamp_ns, frame.frame_id)

@@ -60,7 +60,8 @@ class Settings:
     )
     camera_model: str = _parameter(
         FROM_BUNDLE,
-        "Projection of the images. Sequences take any: panoramas need no `camera_info`, `pinhole` needs it.",
+        "Projection of the images. Sequences take any: `bundle` means panoramas, which need no `camera_info`; `pinhole` "
+        "needs it.",
         choices=(FROM_BUNDLE, "equirectangular", "pinhole"),
     )
     rig_cameras: str = _parameter(

@@ -23,6 +23,7 @@ from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.errors import BundleError
 from reloc_ros.geometry import rotation, se3
 from reloc_ros.localization.sequence import SequenceEstimate, SequenceLocalizer
+from reloc_ros.localization.sequence_network import SequenceNetwork
 from reloc_ros.localization.sequence_tracker import SequenceLimits
 from reloc_ros.types import Array, Frame, Reason, Rejected
 
@@ -304,3 +305,17 @@ def test_a_bundle_of_single_images_is_refused() -> None:
 
     with pytest.raises(BundleError, match="give one of a sequence"):
         SequenceLocalizer(make_manifest(), TruthEncoder(), TruthStep(POSES))
+
+
+def test_a_network_that_does_not_know_the_last_frame_is_asked_for_the_way_between_its_poses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(SequenceNetwork, "knows_motion", False)
+    localizer, _, step = truth_localizer(POSES)
+    answer = step.run
+
+    def without_motion(inputs: dict[str, object]) -> dict[str, object]:
+        return {**answer(inputs), "inter_translation_m": np.zeros((1, 3)), "inter_rotation": np.eye(3)[np.newaxis]}
+
+    step.run = without_motion  # type: ignore[method-assign, assignment]
+    assert [accepted(answer).is_keyframe for answer in run(localizer, range(10))] == [n % 3 == 0 for n in range(10)]

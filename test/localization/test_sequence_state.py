@@ -28,7 +28,7 @@ STATE = SequenceState(
     version=3,
     arrays={
         "started": np.ones((1, 1), np.float32),
-        "numbers": np.array([[3.0, 17.0]], np.float32),
+        "previous": np.array([[3.0, 17.0]], np.float32),
         "fed": np.array([2.5], np.float32),
     },
     stamp_ns=1_700_000_000_123_456_789,

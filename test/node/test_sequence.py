@@ -12,7 +12,7 @@ from fake_robot import START_NS
 from sequence_robot import SequenceModel, SequenceRobot, sequence_robot
 from std_srvs.srv import Trigger
 
-from reloc_ros.types import Array
+from reloc_ros.types import Array, Reason
 
 pytestmark = pytest.mark.usefixtures("ros_domain_id")
 
@@ -215,3 +215,11 @@ def _old_image(robot: SequenceRobot) -> object:
 
 def _is_reset(robot: SequenceRobot) -> bool:
     return robot.status[1] == "clock_backward"
+
+
+def test_an_image_that_is_no_panorama_is_refused_with_the_remedy() -> None:
+    with sequence_robot() as robot:
+        robot.move()
+        robot.send_image(3, robot.stamp_ns)
+        robot.spin_until(lambda: robot.rejected(Reason.CAMERA_MISMATCH) > 0)
+        robot.spin_until(lambda: "set camera_model to pinhole" in robot.diagnostics["last_rejection"])

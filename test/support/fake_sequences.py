@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from fake_bundles import AS_SOLVED, make_manifest, make_scene
+from onnx import TensorProto, helper, numpy_helper
 
+from reloc_ros.bundle.load import Bundle, write_bundle
 from reloc_ros.bundle.manifest import (
     CameraAssumption,
     GateSpec,
@@ -37,7 +41,7 @@ PANORAMA = EquirectangularCamera(WIDTH, HEIGHT)
 MARKED = WIDTH // 2
 STATE = (
     StateSpec(name="started", shape=(1, 1)),
-    StateSpec(name="numbers", shape=(1, 2)),
+    StateSpec(name="previous", shape=(1, 2)),
     StateSpec(name="fed", shape=(1,)),
 )
 SPEC = SequenceSpec(
@@ -50,6 +54,7 @@ SPEC = SequenceSpec(
     trained_frames=400,
     heights_m=(0.5,),
 )
+PLACES = (StateSpec(name="first", shape=(1, 2)), StateSpec(name="previous", shape=(1, 2)))
 STD_M, STD_RAD = 0.02, 0.004
 """Of each pose, and as much again for each time that the state was fed."""
 
@@ -73,6 +78,67 @@ def sequence_manifest(**changes: Any) -> Manifest:
         scenes=(scene,),
         solve={},
     )
+
+
+def write_sequence_bundle(folder: Path, axis: int = 2, metres: float = 0.1) -> Bundle:
+    """Write a bundle that takes the mean of the blue channel for the place along an axis, `metres` for each grey value."""
+    manifest = sequence_manifest(state=(StateSpec(name="started", shape=(1, 1)), *PLACES), state_version=1)
+    outputs = ("translation_first_m", "rotation_first", "log_scale", "inter_translation_m", "inter_rotation")
+    states = [f"next_{state.name}" for state in manifest.sequence.state]
+    encoder, step = folder.parent / f"{folder.name}_encoder.onnx", folder.parent / f"{folder.name}_step.onnx"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _save_graph(
+        encoder,
+        [("Cast", ["canvas"], "real", {"to": TensorProto.FLOAT}), ("ReduceMean", ["real"], "mean", {"axes": [1, 2], "keepdims": 0}),
+         ("MatMul", ["mean", "blue"], "feature", {})],
+        {"blue": np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])},
+        {"canvas": (manifest.input.shape, TensorProto.UINT8)},
+        {"feature": (1, 2)},
+    )  # fmt: skip
+    along = np.zeros((2, 3))
+    along[0, axis] = metres
+    _save_graph(
+        step,
+        [("Sub", ["one", "state_started"], "fresh", {}), *_first_or_kept("first"), *_first_or_kept("previous"),
+         ("Sub", ["feature", "kept_first"], "since_first", {}), ("Sub", ["feature", "kept_previous"], "since_previous", {}),
+         ("MatMul", ["since_first", "along"], "translation_first_m", {}),
+         ("MatMul", ["since_previous", "along"], "inter_translation_m", {}),
+         ("Identity", ["turn"], "rotation_first", {}), ("Identity", ["turn"], "inter_rotation", {}),
+         ("Identity", ["scale"], "log_scale", {}), ("Identity", ["one"], "next_started", {}),
+         ("Identity", ["kept_first"], "next_first", {}), ("Identity", ["feature"], "next_previous", {})],
+        {"one": np.ones((1, 1)), "along": along, "turn": np.eye(3)[np.newaxis], "scale": np.full((1, 2), -5.0)},
+        {name: (shape, TensorProto.FLOAT) for name, (shape, _) in manifest.inputs.items()},
+        {"translation_first_m": (1, 3), "rotation_first": (1, 3, 3), "log_scale": (1, 2), "inter_translation_m": (1, 3),
+         "inter_rotation": (1, 3, 3), "next_started": (1, 1), "next_first": (1, 2), "next_previous": (1, 2)},
+    )  # fmt: skip
+    complete = replace(manifest, outputs=(*outputs, *states))
+    return write_bundle(folder, complete, {"model.onnx": step, "encoder.onnx": encoder})
+
+
+def _first_or_kept(name: str) -> list[tuple[str, list[str], str, dict[str, Any]]]:
+    """Return nodes that make `kept_<name>`: the state, or the feature of the first frame."""
+    return [
+        ("Mul", [f"state_{name}", "state_started"], f"old_{name}", {}),
+        ("Mul", ["feature", "fresh"], f"new_{name}", {}),
+        ("Add", [f"old_{name}", f"new_{name}"], f"kept_{name}", {}),
+    ]
+
+
+def _save_graph(
+    path: Path,
+    nodes: list[tuple[str, list[str], str, dict[str, Any]]],
+    constants: dict[str, Array],
+    inputs: dict[str, tuple[tuple[int, ...], int]],
+    outputs: dict[str, tuple[int, ...]],
+) -> None:
+    graph = helper.make_graph(
+        [helper.make_node(kind, takes, [gives], **attributes) for kind, takes, gives, attributes in nodes],
+        "sequence",
+        [helper.make_tensor_value_info(name, kind, shape) for name, (shape, kind) in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
 class TruthEncoder:
@@ -120,7 +186,7 @@ class TruthStep:
             raise RuntimeError("planted in step")
         number, turns = (float(value) for value in np.asarray(inputs["feature"])[0])
         started = bool(inputs["state_started"][0, 0] > 0.5)
-        first, last = (int(each) for each in inputs["state_numbers"][0]) if started else (int(number), int(number))
+        first, last = (int(each) for each in inputs["state_previous"][0]) if started else (int(number), int(number))
         fed = float(inputs["state_fed"][0])
         T_world_camera = self.poses[int(number)].copy()
         T_world_camera[:3, :3] = T_world_camera[:3, :3] @ roll_rotation(turns).T
@@ -136,7 +202,7 @@ class TruthStep:
             "inter_rotation": T_last[np.newaxis, :3, :3].astype(np.float32),
             "log_scale": scale[np.newaxis].astype(np.float32),
             "next_started": np.ones((1, 1), np.float32),
-            "next_numbers": np.array([[first, number]], np.float32),
+            "next_previous": np.array([[first, number]], np.float32),
             "next_fed": np.array([fed + 1.0], np.float32),
         }
 

@@ -1,0 +1,66 @@
+"""Bundles of sequences as the node opens them: real files, real graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs rclpy (a ROS 2 installation or the ros_from_pip overlay)")
+
+from fake_bundles import write_truth_bundle
+from fake_sequences import START_NS, panorama, write_sequence_bundle
+
+from reloc_ros.errors import ConfigError
+from reloc_ros.localization.sequence import SequenceEstimate
+from reloc_ros.node.model import open_model
+from reloc_ros.node.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sequence_bundle(tmp_path_factory.mktemp("bundles") / "sequence").path
+
+
+@pytest.fixture(scope="module")
+def absolute(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_truth_bundle(tmp_path_factory.mktemp("bundles") / "absolute", [np.eye(4)] * 3).path
+
+
+def test_both_graphs_of_a_sequence_bundle_are_run(sequence: Path) -> None:
+    model = open_model(Settings(bundle=str(sequence)))()
+    assert model.sequence is not None
+    assert model.map_frames == ("map",)
+    assert model.camera_model == "equirectangular"
+    for number in range(10, 60, 2):
+        found = model.localizer.localize(panorama(number, START_NS + number * 100_000_000))
+        assert isinstance(found, SequenceEstimate), found
+    # The mark is in the red channel alone; 48 grey values of 0.1 m.
+    np.testing.assert_allclose(found.T_map_camera[:3, 3], [0.0, 0.0, 4.8], atol=1e-4)
+    assert model.sequence.fix(panorama(1, START_NS)) is None
+    assert "knows no scenes" in model.localizer.hint_scene("kitchen")
+    model.close()
+
+
+def test_an_absolute_bundle_stands_beside_it(sequence: Path, absolute: Path) -> None:
+    model = open_model(Settings(bundle=str(sequence), anchor_bundle=str(absolute), map_frame="floor_2"))()
+    assert model.sequence is not None
+    assert model.sequence.fixes is not None
+    assert model.method == "spr_mamba anchored by implicit_geometry"
+    assert model.map_frames == ("floor_2",)
+    alone = open_model(Settings(bundle=str(absolute)))()
+    assert model.fingerprint == alone.fingerprint
+    model.close()
+    alone.close()
+
+
+def test_what_does_not_go_together_is_refused_by_name(sequence: Path, absolute: Path) -> None:
+    with pytest.raises(ConfigError, match="knows no map"):
+        open_model(Settings(bundle=str(sequence), anchor_bundle=str(sequence)))
+    with pytest.raises(ConfigError, match="anchor_bundle is set, but implicit_geometry localizes single images"):
+        open_model(Settings(bundle=str(absolute), anchor_bundle=str(absolute)))
+    with pytest.raises(ConfigError, match="rig_cameras is set"):
+        open_model(Settings(bundle=str(absolute), rig_cameras="a,b", rig_frame="rig"))
+    with pytest.raises(ConfigError, match="trained for pinhole"):
+        open_model(Settings(bundle=str(absolute), camera_model="equirectangular"))
