@@ -200,8 +200,8 @@ def test_the_road_from_sequences_to_a_bundle(data: str, tmp_path: Path) -> None:
         },
     )
     train([data], tmp_path / "motion", motion, WORLD)
+    other = replace(motion, initial=str(tmp_path / "motion"), frame=FrameConfig())
     with pytest.raises(ConfigError, match="make them agree"):
-        other = replace(motion, initial=str(tmp_path / "motion"), frame=FrameConfig())
         train([data], tmp_path / "other", other, WORLD)
     network, _ = load_motion_encoder(tmp_path / "motion")
     encoder = {"kind": "panorama_conv_tiny", "weights": str(tmp_path / "motion"), "frozen": True}
