@@ -9,7 +9,15 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reloc_ros.cli import bench_ablation, bench_recovery, bench_rendering, bench_scenarios, bench_soak, bench_transforms
+from reloc_ros.cli import (
+    bench_ablation,
+    bench_recovery,
+    bench_rendering,
+    bench_scenarios,
+    bench_soak,
+    bench_streaming,
+    bench_transforms,
+)
 
 if TYPE_CHECKING:
     from reloc_ros.node.bench import NodeFigures
@@ -22,6 +30,7 @@ _IN_OWN_FILE = {
     "rendering": bench_rendering,
     "scenarios": bench_scenarios,
     "soak": bench_soak,
+    "streaming": bench_streaming,
     "transforms": bench_transforms,
 }
 
@@ -49,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     summary = "endurance: the node for half an hour, with faults in every stage"
     soak = benches.add_parser("soak", help=summary, description=summary)
     bench_soak.add_arguments(soak)
+    summary = "sequences: time of a late frame against an early one, and the step against the pass over all frames"
+    streaming = benches.add_parser("streaming", help=summary, description=summary)
+    bench_streaming.add_arguments(streaming)
     summary = "transforms: a consumer that asks for map to base at 50 Hz while images come once a second"
     transforms = benches.add_parser("transforms", help=summary, description=summary)
     bench_transforms.add_arguments(transforms)

@@ -7,72 +7,24 @@ import onnx
 import pytest
 import torch
 from engine_compiler import compiles
-from tiny_spr import FRAME, VARIANTS, tiny_model, tiny_sequence_network
+from tiny_spr import FRAME, VARIANTS, exported_model, exported_run, tiny_model, tiny_sequence_network, write_run
 
 from reloc_ros.cli.main import main
 from reloc_ros.errors import ExportError, TrainingError
 from reloc_ros.export.bundle_run import export_run
-from reloc_ros.export.sequence import check_sequence_parity, run_steps
+from reloc_ros.export.sequence import check_sequence_parity, network_in, run_steps
 from reloc_ros.inference.backend import create_backend
-from reloc_ros.networks.spr_mamba import OUTPUT_NAMES, describe_network
-from reloc_ros.training import checkpoint
-
-TRAINED = {
-    "keyframe_translation_m": 0.25,
-    "keyframe_rotation_rad": 0.3,
-    "trained_distance_m": 12.0,
-    "trained_frames": 48,
-    "heights_m": [0.1, 1.7],
-}
-SCENE = {
-    "name": "spr_origin",
-    "map_bounds": {"min_m": [-12.0, -2.0, -12.0], "max_m": [12.0, 2.0, 12.0]},
-    "gate": {"max_position_std_m": 3.0, "max_rotation_std_rad": 0.5, "bounds_margin_m": 5.0},
-    "covariance": {
-        "position_scale": 1.0,
-        "rotation_scale": 1.0,
-        "position_floor_m": 0.01,
-        "rotation_floor_rad": 0.01,
-    },
-    "description": "",
-}
-
-
-def write_run(folder, model, **serving):
-    """Write the checkpoint that a training run of a model leaves."""
-    folder.mkdir(exist_ok=True)
-    content = {
-        **describe_network(model),
-        "method": "spr_mamba",
-        "input": [32, 64],
-        "serving": {
-            "sequence": TRAINED,
-            "assumption": {"model": "any", "horizontal_fov_deg_min": 60.0, "horizontal_fov_deg_max": 360.0},
-            "solve": {},
-            "scenes": [SCENE],
-            "metrics": {"translation_m_at_10m": 0.9},
-            **serving,
-        },
-        "provenance": {"data": ["panorama_sequences:worlds"], "ground_truth": "rendered"},
-        "images": {"train": 90, "val": 10},
-        "step": 7,
-        "seconds": 1.25,
-        "train_config": {"sequences": {"folder": None}},
-    }
-    checkpoint.save(folder / checkpoint.BEST, content)
-    return folder
+from reloc_ros.networks.spr_mamba import OUTPUT_NAMES
 
 
 @pytest.fixture(scope="module")
 def model():
-    # Walks some metres in two thousand random frames; rounding grows with the way.
-    return tiny_model(seed=2)
+    return exported_model()
 
 
 @pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sequence")
-    return export_run(write_run(folder / "run", model), folder / "bundle")
+def exported():
+    return exported_run()
 
 
 def test_the_graphs_agree_with_the_network_in_pose(exported):
@@ -154,6 +106,14 @@ def test_a_run_that_does_not_say_what_it_was_trained_on_is_refused(model, tmp_pa
     write_run(tmp_path / "run", model, sequence={})
     with pytest.raises(TrainingError, match="written by another version"):
         export_run(tmp_path / "run", tmp_path / "bundle")
+
+
+def test_a_step_graph_holds_the_network_it_was_made_of(model, exported):
+    found, expected = network_in(exported[0].model_path).state_dict(), model.sequence.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    with pytest.raises(ExportError, match="does not say what network"):
+        network_in(exported[0].encoder().model_path)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
