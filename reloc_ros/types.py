@@ -37,6 +37,7 @@ class Reason(str, Enum):
     INCOMPLETE_RIG = "incomplete_rig"
     OUT_OF_ORDER = "out_of_order"
     OUTPUT_FAILED = "output_failed"
+    NOT_PUBLISHED = "not_published"
 
 
 @dataclass(frozen=True, kw_only=True)

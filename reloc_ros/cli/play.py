@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 DEFAULT_WAIT_S = 30.0
+LAST_ANSWERS_S = 1.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="start when each TOPIC (as recorded) is subscribed to; without TOPIC when any is",
     )
     parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="also keep the poses that the relocalizer publishes, .npz; for reloc evaluate --recorded",
+    )
+    parser.add_argument(
+        "--relocalizer", default="/relocalizer_node", metavar="NODE", help="whose (default: %(default)s)"
+    )
+    parser.add_argument(
         "--wait-limit",
         type=_rate,
         default=DEFAULT_WAIT_S,
@@ -35,13 +45,16 @@ def run(args: argparse.Namespace) -> int:
     """Play the bag."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+    from reloc_ros.evaluation.recorded import write_recorded
     from reloc_ros.node.bag_messages import BagMessages
     from reloc_ros.node.bag_player import BagPlayer, Pacer
     from reloc_ros.node.large_images import make_room_for_large_images
+    from reloc_ros.node.recorder import Recorder
     from reloc_ros.node.session import spinning_node
 
     make_room_for_large_images()
     with BagMessages(args.bag, args.topics) as bag, spinning_node("reloc_play") as node:
+        recorder = None if args.record is None else Recorder(node, args.relocalizer)
         player = BagPlayer(node, bag, Pacer(args.rate), remaps=dict(args.remap), clock=args.clock)
         for topic, reason in bag.skipped.items():
             print(f"not played: {topic}: {reason}")
@@ -54,6 +67,12 @@ def run(args: argparse.Namespace) -> int:
             while args.loop:
                 count += player.play(lambda played_s: progress.update(task, completed=played_s))
         print(f"{count} messages")
+        if recorder is not None:
+            # The last images are still being worked on.
+            recorder.wait_until_quiet(LAST_ANSWERS_S)
+            poses = recorder.recording()
+            write_recorded(args.record, poses.stamps_ns, poses.T_map_camera, poses.covariances, poses.map_frames)
+            print(f"{len(poses.stamps_ns)} poses in {args.record}")
     return 0
 
 

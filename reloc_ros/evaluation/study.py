@@ -18,6 +18,7 @@ from reloc_ros.errors import BundleError, ConfigError, DatasetError
 from reloc_ros.evaluation.comparison import Contender
 from reloc_ros.evaluation.fault_drives import FaultRun, check_faults, run_fault
 from reloc_ros.evaluation.frame_sheet import frame_sheet
+from reloc_ros.evaluation.recorded import recorded_results
 from reloc_ros.evaluation.replay import FrameLocalizer, FrameResult, replay
 from reloc_ros.evaluation.report import Findings, Subject, make_report, write_report
 from reloc_ros.inference.backend import create_backend
@@ -43,10 +44,11 @@ class Study:
         faults: to inject.
         seed: of the faults.
         baseline: `sift`, or None.
+        recorded: poses that a node published for these images, to judge instead of running the bundle.
         mapping: `FORMAT:PATH` of what the model was trained on, where that cannot be found.
 
     Raises:
-        ConfigError: a fault is unknown.
+        ConfigError: a fault is unknown, or would have to be injected into a recording.
     """
 
     bundles: tuple[str, ...]
@@ -59,10 +61,15 @@ class Study:
     faults: tuple[str, ...] = ()
     seed: int = 0
     baseline: str | None = None
+    recorded: Path | None = None
     mapping: str | None = None
 
     def __post_init__(self) -> None:
         check_faults(self.faults)
+        if self.recorded is not None and (self.faults or len(self.bundles) > 1):
+            raise ConfigError(
+                "a recording holds the poses of one bundle on the images as they are; leave out --fault and other bundles"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +164,12 @@ def _judge_bundle(
     backend = create_backend(study.backend, bundle, study.threads)
     try:
         localizer = Localizer(bundle.manifest, backend)
-        results = replay(localizer, track(images.images, f"Localizing, {bundle.path.name}"), scene=scene)
+        if study.recorded is None:
+            results = replay(localizer, track(images.images, f"Localizing, {bundle.path.name}"), scene=scene)
+        else:
+            results = recorded_results(study.recorded, images.images)
         told = None
-        if scene:
+        if scene and study.recorded is None:
             knowing = Localizer(bundle.manifest, backend, scene)
             told = replay(knowing, track(images.images, f"Localizing, told that it is {scene}"), scene=scene)
         subject = _subject(study, images, split, scene)
@@ -168,7 +178,7 @@ def _judge_bundle(
             bundle=str(bundle.path),
             method=bundle.manifest.method,
             model_sha256=bundle.manifest.files[MODEL_NAME],
-            backend=backend.name,
+            backend=backend.name if study.recorded is None else f"recorded in {study.recorded}",
             device=backend.device,
             precision=backend.precision,
             map_bytes=sum(file.stat().st_size for file in bundle.path.iterdir() if file.is_file()),

@@ -130,6 +130,14 @@ class Recorder:
         """
         wait_until(self.changed, condition, timeout_s=timeout_s, describe=self._describe)
 
+    def wait_until_quiet(self, seconds: float) -> None:
+        """Wait until no pose has come for so long."""
+        with self.changed:
+            count = -1
+            while count != self.pose_count:
+                count = self.pose_count
+                self.changed.wait_for(lambda known=count: self.pose_count > known, timeout=seconds)  # type: ignore[misc]
+
     def recording(self) -> Recording:
         """Return a copy of everything received so far."""
         with self.changed:
