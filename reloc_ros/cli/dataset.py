@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from reloc_ros.cli import dataset_check, dataset_show, dataset_synthesize
+from reloc_ros.cli import dataset_check, dataset_film, dataset_show, dataset_synthesize
 from reloc_ros.cli.dataset_synthesize import positive
 
 MIN_RATE_HZ, MAX_RATE_HZ = 0.01, 1000.0
@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--rate", type=_rate, metavar="HZ", help="space the images evenly (default: their own stamps)")
     convert.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="default: mcap")
     convert.add_argument("--max-frames", type=positive, metavar="N", help="only the first N images")
+    dataset_film.add_arguments(
+        actions.add_parser("film", help="add a camera to a recorded drive that has none, in a synthetic world")
+    )
     dataset_check.add_arguments(actions.add_parser("check", help="find poses, axes and focal lengths that are wrong"))
     dataset_show.add_arguments(actions.add_parser("show", help="draw images, cameras and coverage"))
 
@@ -66,6 +69,7 @@ def _rate(text: str) -> float:
 _ACTIONS = {
     "synthesize": dataset_synthesize.run,
     "convert": _convert,
+    "film": dataset_film.run,
     "check": dataset_check.run,
     "show": dataset_show.run,
 }
