@@ -13,6 +13,7 @@ STUDIES = {
     "descriptions": ("mvl_loc",),
     "decoder_depth": ("mvl_loc",),
     "rays_or_pose": ("dimm", "mvl_loc"),
+    "branches": ("spr_mamba",),
 }
 
 

@@ -61,6 +61,15 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "rays as in the paper (dimm)": Variant(method="dimm", changes={"head": _PAPER}),
         "pose regression (mvl_loc)": Variant(method="mvl_loc", changes={"descriptions": {"level": "none"}}),
     },
+    "branches": {
+        "both, correcting the odometer": Variant(method="spr_mamba"),
+        "both, without comparing with the first frame": Variant(
+            method="spr_mamba", changes={"network": {"compare_first": False}}
+        ),
+        "both, without odometer": Variant(method="spr_mamba", changes={"network": {"odometer": False}}),
+        "global alone": Variant(method="spr_mamba", changes={"network": {"branches": "global", "odometer": False}}),
+        "local alone": Variant(method="spr_mamba", changes={"network": {"branches": "local", "compare_first": False}}),
+    },
 }
 
 

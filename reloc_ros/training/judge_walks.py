@@ -61,19 +61,17 @@ def judge_walks(
     far = "" if full["far_error_m"] is None else f", beyond {_FAR_M:g} m {full['far_error_m']:.2f} m"
     return Verdict(
         headline=(
-            f"{full['median_error_m']:.2f} m / {full['median_error_deg']:.1f} deg (chained {full['chained_error_m']:.2f} m, "
-            f"standing still {full['still_error_m']:.2f} m){far}"
+            f"{full['median_translation_error_m']:.2f} m / {full['median_rotation_error_deg']:.1f} deg "
+            f"(chained {full['chained_error_m']:.2f} m, standing still {full['still_error_m']:.2f} m){far}"
         ),
         summary={**full, "fields_of_view": figures},
-        score=float(
-            np.mean([f["mean_error_m"] + _ROTATION_M * np.radians(f["mean_error_deg"]) for f in figures.values()])
-        ),
+        score=float(np.mean([_score(of_field) for of_field in figures.values()])),
         serving={
             "solve": {},
             "sequence": _trained_range(material, config),
             "scenes": [_scene(together, material)],
             "assumption": {"model": "equirectangular", "horizontal_fov_deg_min": 0.0, "horizontal_fov_deg_max": 360.0},
-            "metrics": {"part": "val", "sequences": len(material.val), **figures},
+            "metrics": {"part": "val", "sequences": len(material.val), **full, "fields_of_view": figures},
         },
     )
 
@@ -145,16 +143,22 @@ def _figures(walk: _Followed) -> dict[str, Any]:
 
     return {
         "frames": len(error_m),
-        "median_error_m": float(np.median(error_m)),
-        "median_error_deg": float(np.median(error_deg)),
-        "mean_error_m": float(np.mean(error_m)),
-        "mean_error_deg": float(np.mean(error_deg)),
+        "median_translation_error_m": float(np.median(error_m)),
+        "median_rotation_error_deg": float(np.median(error_deg)),
+        "mean_translation_error_m": float(np.mean(error_m)),
+        "mean_rotation_error_deg": float(np.mean(error_deg)),
         "chained_error_m": float(np.median(chained_m)),
         "still_error_m": float(np.median(still_m)),
         "far_error_m": of_far(error_m),
         "far_chained_error_m": of_far(chained_m),
         "far_still_error_m": of_far(still_m),
     }
+
+
+def _score(figures: dict[str, Any]) -> float:
+    # Means, which ways that go wrong move.
+    turned_m = _ROTATION_M * float(np.radians(figures["mean_rotation_error_deg"]))
+    return float(figures["mean_translation_error_m"]) + turned_m
 
 
 def _trained_range(material: SequenceMaterial, config: SprMambaTrainConfig) -> dict[str, Any]:
