@@ -71,7 +71,8 @@ def draw_shell(m: MeshBuilder, rng: Generator, room: Room, use: str, style: Styl
     colour = hsv(hue, between(rng, 0.3, 1.0) * style.saturation, between(rng, 0.62, 0.95))
     accent = hsv(hue + between(rng, -0.25, 0.25), between(rng, 0.15, 0.7), between(rng, 0.35, 0.9))
     kinds = ("tiles",) if use in WET and rng.random() < 0.6 else style.wall_kinds
-    draw_walls(m, rng, room, colour, accent, tuple(kinds[k] for k in rng.permutation(len(kinds))))
+    mixed = tuple(kinds[k] for k in rng.permutation(len(kinds)))
+    draw_walls(m, rng, room, colour, accent, mixed, sills=False)
 
 
 def _floor(rng: Generator, style: Style, use: str, height: int, width: int) -> Array:

@@ -143,9 +143,19 @@ def connect(a: Room, side_a: str, b: Room, side_b: str, coordinate: float, width
 
 
 def draw_walls(
-    m: MeshBuilder, rng: Generator, room: Room, colour: Array, accent: Array, kinds: tuple[str, ...]
+    m: MeshBuilder,
+    rng: Generator,
+    room: Room,
+    colour: Array,
+    accent: Array,
+    kinds: tuple[str, ...],
+    *,
+    sills: bool = True,
 ) -> None:
-    """Draw the four walls of a room with their openings, skirting, window bars and curtains."""
+    """Draw the four walls of a room with their openings, skirting, window bars and curtains.
+
+    `sills` are boards in the doorways, at the height of the floor: leave them out where the floor reaches through.
+    """
     skirting = m.colour((225, 222, 214) if rng.random() < 0.6 else accent * 0.5)
     for k, side in enumerate(SIDES):
         length = room.wall_length(side)
@@ -157,7 +167,7 @@ def draw_walls(
                 if opening.kind == "window":
                     _window(m, rng, opening)
                 else:
-                    _door_frame(m, rng, opening)
+                    _door_frame(m, rng, opening, sill=sills)
 
 
 def _as_place(placement: tuple[float, float, float]) -> tuple[float, float, float, float]:
@@ -183,18 +193,19 @@ def _wall_pieces(
                 m.box((left, 0, 0), (right, 0.014, 0.09), skirting)
 
 
-def _reveal(m: MeshBuilder, o: Opening, depth: float, texture: int) -> None:
-    """Draw the four inner sides of an opening; the wall is `depth` thick."""
+def _reveal(m: MeshBuilder, o: Opening, depth: float, texture: int, *, sill: bool = True) -> None:
+    """Draw the inner sides of an opening, the lower one only with `sill`; the wall is `depth` thick."""
     width, height = o.right - o.left, o.top - o.bottom
     m.quad((o.left, 0, o.top), (0, -depth, 0), (0, 0, -height), texture)
     m.quad((o.right, -depth, o.top), (0, depth, 0), (0, 0, -height), texture)
     m.quad((o.left, 0, o.top), (width, 0, 0), (0, -depth, 0), texture)
-    m.quad((o.left, -depth, o.bottom), (width, 0, 0), (0, depth, 0), texture)
+    if sill:
+        m.quad((o.left, -depth, o.bottom), (width, 0, 0), (0, depth, 0), texture)
 
 
-def _door_frame(m: MeshBuilder, rng: Generator, o: Opening) -> None:
+def _door_frame(m: MeshBuilder, rng: Generator, o: Opening, *, sill: bool) -> None:
     frame = m.texture(finish(wood(rng, 32, 160, np.array([200, 190, 170]) * between(rng, 0.4, 1.15))))
-    _reveal(m, o, REVEAL_M / 2, frame)
+    _reveal(m, o, REVEAL_M / 2, frame, sill=sill)
     for x in (o.left - 0.07, o.right):
         m.box((x, 0, 0), (x + 0.07, 0.02, o.top + 0.07), frame)
     m.box((o.left - 0.07, 0, o.top), (o.right + 0.07, 0.02, o.top + 0.07), frame, bottom=True)

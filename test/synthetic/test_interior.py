@@ -12,7 +12,7 @@ from reloc_ros.synthetic.interior import build_interior
 from reloc_ros.synthetic.interior_furnishing import FURNISHINGS, furnish
 from reloc_ros.synthetic.interior_plan import HALF_WALL_M, Building, plan_building
 from reloc_ros.synthetic.mesh import MeshBuilder
-from reloc_ros.synthetic.rooms import Room, connect
+from reloc_ros.synthetic.rooms import Room, connect, draw_walls
 
 SEEDS = range(60)
 
@@ -123,3 +123,14 @@ def test_stretching_a_shape_stretches_it_along_its_own_axes() -> None:
         piece.draw(builder)
     # x to the north (2 x 1 m), y to the west (0.5 x 2 m), z up (3 x 3 m).
     np.testing.assert_allclose(builder.build().bounds, [[9.0, 20.0, 1.0], [10.0, 22.0, 10.0]], atol=1e-5)
+
+
+@pytest.mark.parametrize("sills", [True, False])
+def test_doorway_without_a_sill_leaves_the_floor_alone(sills: bool) -> None:
+    a, b = Room("a", 0.06, 0.06, 3.94, 2.94), Room("b", 4.06, 0.06, 7.0, 2.94)
+    connect(a, "east", b, "west", 1.5, 0.9)
+    builder = MeshBuilder()
+    colour = np.array([200.0, 190.0, 180.0])
+    draw_walls(builder, np.random.default_rng(0), a, colour, colour, ("plain",), sills=sills)
+    heights = builder.build().triangles[..., 2]
+    assert (heights.max(axis=1) < 1e-6).any() == sills
