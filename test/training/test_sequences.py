@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from reloc_ros.cameras.canvas import Canvas
 from reloc_ros.cameras.equirectangular import EquirectangularCamera
+from reloc_ros.cli.main import main
 from reloc_ros.errors import ConfigError, TrainingError
 from reloc_ros.export.bundle_run import export_run
 from reloc_ros.networks.frame_encoder import FrameConfig
@@ -186,7 +187,7 @@ def test_ways_say_how_what_they_show_moved(data: str, tmp_path: Path, seed: int)
     assert torch.all(batch.features[~batch.mask] == 0)
 
 
-def test_the_road_from_sequences_to_a_bundle(data: str, tmp_path: Path) -> None:
+def test_the_road_from_sequences_to_a_report(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     motion = config_from_dict(
         "motion_encoder",
         {
@@ -231,3 +232,12 @@ def test_the_road_from_sequences_to_a_bundle(data: str, tmp_path: Path) -> None:
     longer = config_from_dict("spr_mamba", plain)
     train([data], tmp_path / "spr", longer, WORLD)
     assert load_trained(tmp_path / "spr", "spr_mamba")[1]["step"] == content["step"]
+    report = tmp_path / "report"
+    asked = ["evaluate", str(tmp_path / "bundle"), "--data", data, "--fov-deg", "360", "90", "--report", str(report)]
+    assert main(asked) == 0
+    figures = json.loads((report / "report.json").read_text())
+    assert figures["methods"] == ["bundle", "chained", "standing still"]
+    assert (figures["sequences"], figures["frames"]) == (8, 96)
+    still = figures["fields_of_view"][1]["all_heights"]["methods"]["standing still"]
+    assert still["median_rotation_error_deg"] == pytest.approx(11.25 * 6.5, abs=11.25)
+    assert "90 deg of view" in capsys.readouterr().out
