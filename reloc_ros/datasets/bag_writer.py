@@ -125,13 +125,13 @@ class BagWriter:
         stamped = self.new("geometry_msgs/msg/TransformStamped", header, child, transform)
         return self.new("tf2_msgs/msg/TFMessage", [stamped])
 
-    def image(self, stamp_ns: int, image: Image) -> Any:
+    def image(self, stamp_ns: int, image: Image, frame_id: str = CAMERA) -> Any:
         """Return the sensor_msgs/Image of (H, W, 3) uint8 RGB."""
         height, width, _ = image.shape
-        header = self.header(stamp_ns, CAMERA)
+        header = self.header(stamp_ns, frame_id)
         return self.new("sensor_msgs/msg/Image", header, height, width, "rgb8", 0, 3 * width, image.ravel())
 
-    def camera_info(self, stamp_ns: int, camera: PinholeCamera) -> Any:
+    def camera_info(self, stamp_ns: int, camera: PinholeCamera, frame_id: str = CAMERA) -> Any:
         """Return the sensor_msgs/CameraInfo of raw images; an ideal lens is as many zeros as its model has numbers."""
         projection = np.zeros((3, 4))
         projection[:, :3] = camera.K
@@ -139,7 +139,7 @@ class BagWriter:
         distortion = np.array(camera.distortion or (0.0,) * max(counts))
         region = self.new("sensor_msgs/msg/RegionOfInterest", 0, 0, 0, 0, False)
         return self.new(
-            "sensor_msgs/msg/CameraInfo", self.header(stamp_ns, CAMERA), camera.height, camera.width,
+            "sensor_msgs/msg/CameraInfo", self.header(stamp_ns, frame_id), camera.height, camera.width,
             camera.distortion_model, distortion, camera.K.ravel(), np.eye(3).ravel(), projection.ravel(), 0, 0, region,
         )  # fmt: skip
 

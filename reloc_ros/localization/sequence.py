@@ -134,14 +134,15 @@ class SequenceLocalizer:
         if refused is not None:
             return refused
         canvas = self._paint(frame)
-        shown = canvas[canvas[..., 3] > 0, :3]
-        if shown.size == 0 or int(shown.max()) - int(shown.min()) < _BLANK_CONTRAST:
+        if _is_blank(canvas[canvas[..., 3] > 0, :3]):
             return Failure(reason=Reason.DEGENERATE, detail="the image shows nothing: a covered lens, or darkness")
         return canvas
 
     def _paint(self, frame: Frame) -> Image:
         if isinstance(frame.camera, RigCamera):
-            return self._canvas.paint_rig(frame.camera.views(frame.image))
+            # A covered lens of several: the others still see.
+            views = [view for view in frame.camera.views(frame.image) if not _is_blank(view.image)]
+            return self._canvas.paint_rig(views)
         return self._canvas.paint(frame.image, frame.camera)
 
     def _follow(
@@ -190,3 +191,8 @@ class SequenceLocalizer:
             return Failure(reason=FAULT_OF_STAGE[stage], detail=f"{type(error).__name__}: {error}")
         finally:
             self.stage_seconds[stage] = perf_counter() - start
+
+
+def _is_blank(pixels: Image) -> bool:
+    """Tell whether (..., 3) pixels show nothing."""
+    return pixels.size == 0 or int(pixels.max()) - int(pixels.min()) < _BLANK_CONTRAST

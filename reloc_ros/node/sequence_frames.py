@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from reloc_ros.bundle.load import Bundle
 from reloc_ros.bundle.manifest import GateSpec
+from reloc_ros.cameras.rig import RigCamera
+from reloc_ros.geometry import covariance, se3
 from reloc_ros.inference.backend import AUTO, DEFAULT_BACKEND, Backend
 from reloc_ros.inference.serving import serve
 from reloc_ros.localization.sequence import SequenceEstimate, SequenceLocalizer
@@ -42,13 +44,23 @@ class SequenceFrames:
         return answer
 
     def fix(self, frame: Frame) -> Localization | None:
-        """Return the absolute pose of the same frame, or None where nothing finds any. Never raises."""
+        """Return the absolute pose of the same frame, or None where nothing finds any. Never raises.
+
+        Of a rig its first camera is localized, and the pose is that of the rig.
+        """
         if self.fixes is None:
             return None
         start = perf_counter()
-        answer = self.fixes.localize(frame)
+        answer = self.fixes.localize(_first_of_rig(frame))
         self.stage_seconds["fix"] = perf_counter() - start
-        return answer
+        if isinstance(answer, Rejected) or not isinstance(frame.camera, RigCamera):
+            return answer
+        T_camera_rig = se3.inverse(frame.camera.T_rig_cameras[0])
+        return replace(
+            answer,
+            T_map_camera=answer.T_map_camera @ T_camera_rig,
+            covariance=covariance.change_body_frame(answer.covariance, answer.T_map_camera, T_camera_rig),
+        )
 
     def hint_scene(self, sentence: str) -> str:
         """Give a sentence about where the robot is to who finds absolute poses."""
@@ -64,6 +76,14 @@ class SequenceFrames:
     def network_view(self, frame: Frame) -> Image:
         """Return the frame as the sequence's network sees it."""
         return self.sequence.network_view(frame)
+
+
+def _first_of_rig(frame: Frame) -> Frame:
+    """Return the image of a rig's first camera, or the frame itself where it is of one camera."""
+    if not isinstance(frame.camera, RigCamera):
+        return frame
+    view = frame.camera.views(frame.image)[0]
+    return replace(frame, image=view.image, camera=view.camera)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from fake_sequences import (
 )
 
 from reloc_ros.cameras.pinhole import PinholeCamera
+from reloc_ros.cameras.rig import RigCamera
 from reloc_ros.errors import BundleError
 from reloc_ros.geometry import rotation, se3
 from reloc_ros.localization.sequence import SequenceEstimate, SequenceLocalizer
@@ -319,3 +320,19 @@ def test_a_network_that_does_not_know_the_last_frame_is_asked_for_the_way_betwee
 
     step.run = without_motion  # type: ignore[method-assign, assignment]
     assert [accepted(answer).is_keyframe for answer in run(localizer, range(10))] == [n % 3 == 0 for n in range(10)]
+
+
+def test_a_covered_lens_of_a_rig_leaves_the_others() -> None:
+    """The first camera, in whose place the second looks as well, shows nothing; alone, nothing is all there is."""
+    camera = PinholeCamera(40, 30, np.array([[30.0, 0.0, 19.5], [0.0, 30.0, 14.5], [0.0, 0.0, 1.0]]))
+    rig = RigCamera((camera, camera), (np.eye(4), np.eye(4)))
+    localizer, _, _ = truth_localizer(POSES)
+    for number in range(4, 12):
+        seen = np.full((30, 40, 3), number, np.uint8)
+        seen[:, 21:25, 0] = 255
+        image = rig.join([np.full_like(seen, 2), seen])
+        answer = localizer.localize(Frame(image=image, camera=rig, stamp_ns=START_NS + number * STEP_NS))
+    np.testing.assert_allclose(accepted(answer).T_map_camera, true_pose(11, 4), atol=1e-5)
+    blind = localizer.localize(Frame(image=np.zeros_like(image), camera=rig, stamp_ns=START_NS + 12 * STEP_NS))
+    assert isinstance(blind, Rejected)
+    assert blind.reason is Reason.DEGENERATE

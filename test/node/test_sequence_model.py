@@ -9,13 +9,19 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy (a ROS 2 installation or the ros_from_pip overlay)")
 
-from fake_bundles import write_truth_bundle
-from fake_sequences import START_NS, panorama, write_sequence_bundle
+from driving_robot import COVARIANCE, ScriptedLocalizer
+from fake_bundles import make_scene, write_truth_bundle
+from fake_sequences import START_NS, panorama, truth_localizer, write_sequence_bundle
 
+from reloc_ros.cameras.pinhole import PinholeCamera
+from reloc_ros.cameras.rig import RigCamera
 from reloc_ros.errors import ConfigError
+from reloc_ros.geometry import rotation, se3
 from reloc_ros.localization.sequence import SequenceEstimate
 from reloc_ros.node.model import open_model
+from reloc_ros.node.sequence_frames import SequenceFrames
 from reloc_ros.node.settings import Settings
+from reloc_ros.types import Estimate, Frame, Localization, Rejected
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +70,27 @@ def test_what_does_not_go_together_is_refused_by_name(sequence: Path, absolute: 
         open_model(Settings(bundle=str(absolute), rig_cameras="a,b", rig_frame="rig"))
     with pytest.raises(ConfigError, match="trained for pinhole"):
         open_model(Settings(bundle=str(absolute), camera_model="equirectangular"))
+
+
+def test_the_first_camera_of_a_rig_is_localized_and_the_pose_is_that_of_the_rig() -> None:
+    camera = PinholeCamera(40, 30, np.array([[30.0, 0.0, 19.5], [0.0, 30.0, 14.5], [0.0, 0.0, 1.0]]))
+    T_rig_camera = se3.from_rotation_translation(rotation.exp([0.1, 0.7, -0.2]), [0.3, -0.1, 0.2])
+    rig = RigCamera((camera, camera), (T_rig_camera, np.eye(4)))
+    T_map_camera = se3.from_rotation_translation(rotation.exp([-0.4, 0.2, 1.0]), [4.0, 1.0, -2.0])
+
+    class Fixes(ScriptedLocalizer):
+        def localize(self, frame: Frame) -> Localization:
+            assert frame.camera == camera
+            assert frame.image.max() == 7
+            return super().localize(frame)
+
+    fixes = Fixes()
+    fixes.T_map_camera[START_NS] = T_map_camera
+    localizer, _, _ = truth_localizer([np.eye(4)])
+    frames = SequenceFrames(localizer, make_scene().gate, fixes)
+    pixels = [np.full((30, 40, 3), 7, np.uint8), np.full((30, 40, 3), 90, np.uint8)]
+    found = frames.fix(Frame(image=rig.join(pixels), camera=rig, stamp_ns=START_NS))
+    assert isinstance(found, Estimate)
+    np.testing.assert_allclose(found.T_map_camera @ T_rig_camera, T_map_camera, atol=1e-12)
+    assert found.covariance[0, 0] > COVARIANCE[0, 0]
+    assert isinstance(frames.fix(Frame(image=rig.join(pixels), camera=rig, stamp_ns=START_NS + 1)), Rejected)
