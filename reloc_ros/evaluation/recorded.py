@@ -64,7 +64,7 @@ def _nothing(stamp_ns: int) -> Localization:
 def _read(path: Path) -> dict[int, Localization]:
     try:
         # Pickled objects could run code; a recording has none.
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in _ARRAYS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DatasetError(

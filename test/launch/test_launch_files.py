@@ -37,7 +37,7 @@ def arguments(path: Path) -> dict[str, Any]:
     """Return the declared arguments with their default values, None where those are computed."""
     return {
         literal(call.args[0]): next(
-            literal(keyword.value) for keyword in call.keywords if keyword.arg == "default_value"
+            (literal(keyword.value) for keyword in call.keywords if keyword.arg == "default_value"), None
         )
         for call in calls(path, "DeclareLaunchArgument")
     }
