@@ -104,9 +104,8 @@ class Walks:
 
     def _view(self, generator: np.random.Generator) -> FrameView:
         narrow = generator.random() < self._config.sequences.narrow
-        mirrored = generator.random() < 0.5
-        fov_deg = float(generator.choice(FIELDS_OF_VIEW_DEG[1:])) if narrow else FIELDS_OF_VIEW_DEG[0]
-        return FrameView(fov_deg=fov_deg, mirrored=mirrored)
+        views = [view for view in VIEWS if (view.fov_deg < FIELDS_OF_VIEW_DEG[0]) == narrow]
+        return views[generator.integers(len(views))]
 
     def _turned(self, features: Tensor, T_first_camera: Array, generator: np.random.Generator) -> tuple[Tensor, Array]:
         """Return the way of a robot whose panorama faces elsewhere: all the way alike, or differently at every frame."""
