@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from reloc_ros.bundle.manifest import Manifest
 from reloc_ros.cameras.canvas import Canvas
+from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.cameras.rig import RigCamera
 from reloc_ros.inference.backend import Backend
 from reloc_ros.localization.gate import gate
@@ -142,7 +143,9 @@ class SequenceLocalizer:
         if isinstance(frame.camera, RigCamera):
             # A covered lens of several: the others still see.
             views = [view for view in frame.camera.views(frame.image) if not _is_blank(view.image)]
-            return self._canvas.paint_rig(views)
+            # A panorama sees it all, in one exposure.
+            panoramas = [view for view in views if isinstance(view.camera, EquirectangularCamera)]
+            return self._canvas.paint_rig(panoramas[:1] or views)
         return self._canvas.paint(frame.image, frame.camera)
 
     def _follow(

@@ -24,6 +24,7 @@ from reloc_ros.types import Array, Frame, Reason
 from reloc_ros.types import Image as Pixels
 
 _PINHOLE = "pinhole"
+_MODELS = (_PINHOLE, "equirectangular")
 _QUEUED = 5
 _COMPLAIN_AFTER_NS = 1_000_000_000
 
@@ -69,7 +70,8 @@ class RigSource:
         self._incomplete = incomplete
         self._frame = settings().rig_frame
         self._tolerance_s = settings().rig_tolerance_s
-        self._topics = rig_topics(settings().rig_cameras)
+        self._models = rig_topics(settings().rig_cameras)
+        self._topics = tuple(self._models)
         self._sync: ApproximateSync[Image] = ApproximateSync(self._topics, round(self._tolerance_s * 1e9))
         self._complete_ns: int | None = None
         self._newest_ns: dict[str, int] = {}
@@ -107,7 +109,7 @@ class RigSource:
             except ImageError as error:
                 return Failure(reason=Reason.BAD_IMAGE, detail=f"{topic}: {error}")
             height, width = image.shape[:2]
-            camera = self._cameras[topic].camera(_PINHOLE, width, height)
+            camera = self._cameras[topic].camera(self._models[topic], width, height)
             if isinstance(camera, Failure):
                 return Failure(reason=camera.reason, detail=f"{topic}: {camera.detail}")
             T_rig_camera = self._transforms.mount(self._frame, message.header.frame_id.lstrip("/"))
@@ -145,15 +147,19 @@ class RigSource:
         return f"the cameras' stamps are more than {self._tolerance_s:g} s apart; synchronise them or raise rig_tolerance_s"
 
 
-def rig_topics(names: str) -> tuple[str, ...]:
-    """Return the image topics that the parameter `rig_cameras` names.
+def rig_topics(names: str) -> dict[str, str]:
+    """Return the image topics that the parameter `rig_cameras` names, and the model of each camera.
 
     Raises:
-        ConfigError: there are less than two, or one is named twice.
+        ConfigError: there are less than two, one is named twice, or a model is unknown.
     """
-    topics = tuple(name.strip() for name in names.split(",") if name.strip())
-    if len(topics) < 2 or len(set(topics)) < len(topics):
+    named = [name.strip().partition(":") for name in names.split(",") if name.strip()]
+    models = {topic: model or _PINHOLE for topic, _, model in named}
+    unknown = [model for model in models.values() if model not in _MODELS]
+    if unknown:
+        raise ConfigError(f"rig_cameras names a camera model {unknown[0]!r}, expected one of {', '.join(_MODELS)}")
+    if len(models) < 2 or len(models) < len(named):
         raise ConfigError(
             f"rig_cameras is {names!r}, expected the image topics of two cameras or more, each once, between commas"
         )
-    return topics
+    return models

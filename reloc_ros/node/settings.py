@@ -66,8 +66,9 @@ class Settings:
     )
     rig_cameras: str = _parameter(
         "",
-        "Sequences: image topics of a rig of calibrated pinhole cameras, between commas, in place of `image`; each with "
-        "`camera_info` beside it and its frame on /tf_static. The first is the one that an `anchor_bundle` localizes.",
+        "Sequences: image topics of a rig of calibrated cameras, between commas, in place of `image`; each with its frame "
+        "on /tf_static, and with `camera_info` beside it unless it is a panorama, `TOPIC:equirectangular`. The first is the "
+        "one that an `anchor_bundle` localizes.",
     )
     rig_frame: str = _parameter("", "Frame of the rig, with optical axes (z forward, x right, y down); known to TF.")
     rig_tolerance_s: float = _parameter(

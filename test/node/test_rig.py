@@ -159,7 +159,10 @@ def test_topics_that_are_no_rig_are_refused(names: str) -> None:
 
 
 def test_topics_are_named_between_commas() -> None:
-    assert rig_topics("front/image_raw, /rig/left/image_raw") == ("front/image_raw", "/rig/left/image_raw")
+    found = rig_topics("front/image_raw, /top/image:equirectangular")
+    assert list(found.items()) == [("front/image_raw", "pinhole"), ("/top/image", "equirectangular")]
+    with pytest.raises(ConfigError, match="model 'fisheye'"):
+        rig_topics("a/image:fisheye,b/image")
 
 
 def test_images_within_the_tolerance_belong_together_once() -> None:

@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="needs rclpy (a ROS 2 installation or the ro
 
 from driving_robot import COVARIANCE, ScriptedLocalizer
 from fake_bundles import make_scene, write_truth_bundle
-from fake_sequences import START_NS, panorama, truth_localizer, write_sequence_bundle
+from fake_sequences import START_NS, drive, panorama, truth_localizer, write_sequence_bundle
 
 from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.cameras.rig import RigCamera
@@ -23,10 +23,12 @@ from reloc_ros.node.sequence_frames import SequenceFrames
 from reloc_ros.node.settings import Settings
 from reloc_ros.types import Estimate, Frame, Localization, Rejected
 
+POSES = drive(60)
+
 
 @pytest.fixture(scope="module")
 def sequence(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sequence_bundle(tmp_path_factory.mktemp("bundles") / "sequence").path
+    return write_sequence_bundle(tmp_path_factory.mktemp("bundles") / "sequence", POSES).path
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +44,8 @@ def test_both_graphs_of_a_sequence_bundle_are_run(sequence: Path) -> None:
     for number in range(10, 60, 2):
         found = model.localizer.localize(panorama(number, START_NS + number * 100_000_000))
         assert isinstance(found, SequenceEstimate), found
-    # The mark is in the red channel alone; 48 grey values of 0.1 m.
-    np.testing.assert_allclose(found.T_map_camera[:3, 3], [0.0, 0.0, 4.8], atol=1e-4)
+    # The mark is in the red channel alone.
+    np.testing.assert_allclose(found.T_map_camera, se3.inverse(POSES[10]) @ POSES[58], atol=1e-4)
     assert model.sequence.fix(panorama(1, START_NS)) is None
     assert "knows no scenes" in model.localizer.hint_scene("kitchen")
     model.close()

@@ -54,7 +54,6 @@ SPEC = SequenceSpec(
     trained_frames=400,
     heights_m=(0.5,),
 )
-PLACES = (StateSpec(name="first", shape=(1, 2)), StateSpec(name="previous", shape=(1, 2)))
 STD_M, STD_RAD = 0.02, 0.004
 """Of each pose, and as much again for each time that the state was fed."""
 
@@ -80,53 +79,77 @@ def sequence_manifest(**changes: Any) -> Manifest:
     )
 
 
-def write_sequence_bundle(folder: Path, axis: int = 2, metres: float = 0.1) -> Bundle:
-    """Write a bundle that takes the mean of the blue channel for the place along an axis, `metres` for each grey value."""
-    manifest = sequence_manifest(state=(StateSpec(name="started", shape=(1, 1)), *PLACES), state_version=1)
-    outputs = ("translation_first_m", "rotation_first", "log_scale", "inter_translation_m", "inter_rotation")
-    states = [f"next_{state.name}" for state in manifest.sequence.state]
-    encoder, step = folder.parent / f"{folder.name}_encoder.onnx", folder.parent / f"{folder.name}_step.onnx"
+def write_sequence_bundle(folder: Path, poses: Sequence[Array]) -> Bundle:
+    """Write a bundle that takes the mean of the blue channel for the number of a pose."""
+    places = (StateSpec(name="first", shape=(1, 1)), StateSpec(name="previous", shape=(1, 1)))
+    manifest = sequence_manifest(feature=1, state=(StateSpec(name="started", shape=(1, 1)), *places), state_version=1)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _save_graph(
-        encoder,
-        [("Cast", ["canvas"], "real", {"to": TensorProto.FLOAT}), ("ReduceMean", ["real"], "mean", {"axes": [1, 2], "keepdims": 0}),
-         ("MatMul", ["mean", "blue"], "feature", {})],
-        {"blue": np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])},
-        {"canvas": (manifest.input.shape, TensorProto.UINT8)},
-        {"feature": (1, 2)},
-    )  # fmt: skip
-    along = np.zeros((2, 3))
-    along[0, axis] = metres
-    _save_graph(
-        step,
-        [("Sub", ["one", "state_started"], "fresh", {}), *_first_or_kept("first"), *_first_or_kept("previous"),
-         ("Sub", ["feature", "kept_first"], "since_first", {}), ("Sub", ["feature", "kept_previous"], "since_previous", {}),
-         ("MatMul", ["since_first", "along"], "translation_first_m", {}),
-         ("MatMul", ["since_previous", "along"], "inter_translation_m", {}),
-         ("Identity", ["turn"], "rotation_first", {}), ("Identity", ["turn"], "inter_rotation", {}),
-         ("Identity", ["scale"], "log_scale", {}), ("Identity", ["one"], "next_started", {}),
-         ("Identity", ["kept_first"], "next_first", {}), ("Identity", ["feature"], "next_previous", {})],
-        {"one": np.ones((1, 1)), "along": along, "turn": np.eye(3)[np.newaxis], "scale": np.full((1, 2), -5.0)},
-        {name: (shape, TensorProto.FLOAT) for name, (shape, _) in manifest.inputs.items()},
-        {"translation_first_m": (1, 3), "rotation_first": (1, 3, 3), "log_scale": (1, 2), "inter_translation_m": (1, 3),
-         "inter_rotation": (1, 3, 3), "next_started": (1, 1), "next_first": (1, 2), "next_previous": (1, 2)},
-    )  # fmt: skip
-    complete = replace(manifest, outputs=(*outputs, *states))
+    encoder, step = folder.parent / f"{folder.name}_encoder.onnx", folder.parent / f"{folder.name}_step.onnx"
+    read = [
+        ("Cast", ["canvas"], "real", {"to": TensorProto.FLOAT}),
+        ("ReduceMean", ["real"], "mean", {"axes": [1, 2], "keepdims": 0}),
+        ("MatMul", ["mean", "blue"], "feature", {}),
+    ]
+    blue = {"blue": np.array([[0.0], [0.0], [1.0], [0.0]])}
+    canvas = {"canvas": (manifest.input.shape, TensorProto.UINT8)}
+    _save_graph(encoder, read, blue, canvas, {"feature": (1, 1)})
+    follow = [
+        ("Sub", ["one", "state_started"], "fresh", {}),
+        *_pose_of("feature", "now"),
+        *_relative_to("first", "translation_first_m", "rotation_first"),
+        *_relative_to("previous", "inter_translation_m", "inter_rotation"),
+        ("Identity", ["scale"], "log_scale", {}),
+        ("Identity", ["one"], "next_started", {}),
+        ("Identity", ["kept_first"], "next_first", {}),
+        ("Identity", ["feature"], "next_previous", {}),
+    ]
+    tables = {
+        "one": np.ones((1, 1)),
+        "scale": np.full((1, 2), -5.0),
+        "rotations": np.stack([T[:3, :3] for T in poses]),
+        "places": np.stack([T[:3, 3:] for T in poses]),
+    }
+    outputs = {"translation_first_m": (1, 3), "rotation_first": (1, 3, 3), "log_scale": (1, 2)}
+    outputs |= {"inter_translation_m": (1, 3), "inter_rotation": (1, 3, 3)}
+    outputs |= {f"next_{name}": (1, 1) for name in ("started", "first", "previous")}
+    inputs = {name: (shape, TensorProto.FLOAT) for name, (shape, _) in manifest.inputs.items()}
+    _save_graph(step, follow, tables, inputs, outputs)
+    complete = replace(manifest, outputs=tuple(outputs))
     return write_bundle(folder, complete, {"model.onnx": step, "encoder.onnx": encoder})
 
 
-def _first_or_kept(name: str) -> list[tuple[str, list[str], str, dict[str, Any]]]:
-    """Return nodes that make `kept_<name>`: the state, or the feature of the first frame."""
+Node = tuple[str, list[str], str, dict[str, Any]]
+
+
+def _pose_of(number: str, name: str) -> list[Node]:
+    """Return nodes that look the pose of a number up: `R_<name>` (1, 3, 3) and `t_<name>` (1, 3, 1)."""
+    return [
+        ("Round", [number], f"round_{name}", {}),
+        ("Cast", [f"round_{name}"], f"int_{name}", {"to": TensorProto.INT64}),
+        ("Squeeze", [f"int_{name}", "last"], f"index_{name}", {}),
+        ("Gather", ["rotations", f"index_{name}"], f"R_{name}", {"axis": 0}),
+        ("Gather", ["places", f"index_{name}"], f"t_{name}", {"axis": 0}),
+    ]
+
+
+def _relative_to(name: str, translation: str, rotation: str) -> list[Node]:
+    """Return nodes that express the pose now in that of a state, which the first frame fills itself."""
     return [
         ("Mul", [f"state_{name}", "state_started"], f"old_{name}", {}),
         ("Mul", ["feature", "fresh"], f"new_{name}", {}),
         ("Add", [f"old_{name}", f"new_{name}"], f"kept_{name}", {}),
+        *_pose_of(f"kept_{name}", name),
+        ("Transpose", [f"R_{name}"], f"inverse_{name}", {"perm": [0, 2, 1]}),
+        ("Sub", ["t_now", f"t_{name}"], f"way_{name}", {}),
+        ("MatMul", [f"inverse_{name}", f"way_{name}"], f"moved_{name}", {}),
+        ("Squeeze", [f"moved_{name}", "last"], translation, {}),
+        ("MatMul", [f"inverse_{name}", "R_now"], rotation, {}),
     ]
 
 
 def _save_graph(
     path: Path,
-    nodes: list[tuple[str, list[str], str, dict[str, Any]]],
+    nodes: list[Node],
     constants: dict[str, Array],
     inputs: dict[str, tuple[tuple[int, ...], int]],
     outputs: dict[str, tuple[int, ...]],
@@ -136,7 +159,10 @@ def _save_graph(
         "sequence",
         [helper.make_tensor_value_info(name, kind, shape) for name, (shape, kind) in inputs.items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in constants.items()],
+        [
+            *(numpy_helper.from_array(array.astype(np.float32), name) for name, array in constants.items()),
+            numpy_helper.from_array(np.array([-1], np.int64), "last"),
+        ],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
