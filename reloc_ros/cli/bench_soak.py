@@ -93,9 +93,9 @@ def watched(record: SoakRecord) -> Watched:
 
     from reloc_ros.evaluation.soak_report import Watched
 
-    rows = [(now_s, u.memory_mib, u.cpu_s, u.threads, u.files) for now_s, u in record.usage]
+    rows = [(now_s, u.memory_mib, u.cpu_s, u.threads, u.files, u.waited_s) for now_s, u in record.usage]
     return Watched(
-        usage=np.array(rows, dtype=np.float64).reshape(-1, 5),
+        usage=np.array(rows, dtype=np.float64).reshape(-1, 6),
         latency=np.array(record.latency, dtype=np.float64).reshape(-1, 3),
         errors=np.array(record.errors, dtype=np.float64).reshape(-1, 3),
         seconds=record.seconds,

@@ -40,7 +40,13 @@ class DebugImage:
         """Return whether to draw now: somebody looks, and the latest turn is long enough ago."""
         now_s = self._clock_s()
         is_due = now_s - self._turn_s >= 1.0 / self._settings().debug_image_rate_hz
-        if not is_due or not self._publisher.is_activated or self._publisher.get_subscription_count() == 0:
+        # The end of the process ends the context first.
+        if (
+            not is_due
+            or not self._node.context.ok()
+            or not self._publisher.is_activated
+            or self._publisher.get_subscription_count() == 0
+        ):
             return False
         self._turn_s = now_s
         return True

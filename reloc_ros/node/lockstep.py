@@ -102,10 +102,19 @@ def play(
 
 
 class Player:
-    """Shows images and hears what becomes of them."""
+    """Shows images and hears what becomes of them.
 
-    def __init__(self, recorder: Recorder, robot: StagedRobot, process: NodeProcess) -> None:
-        self._recorder, self._robot, self._process = recorder, robot, process
+    Args:
+        recorder: of what the node says.
+        robot: that sends.
+        process: of the node.
+        broadcasts: whether the node broadcasts map to odom; in the role `initializer` it does not.
+    """
+
+    def __init__(
+        self, recorder: Recorder, robot: StagedRobot, process: NodeProcess, *, broadcasts: bool = True
+    ) -> None:
+        self._recorder, self._robot, self._process, self._broadcasts = recorder, robot, process, broadcasts
         self._accepted = 0
 
     def meet(self) -> None:
@@ -135,7 +144,7 @@ class Player:
         )
 
     def _trusted(self, state: str) -> Array | None:
-        if state not in ("tracking", "degraded"):
+        if not self._broadcasts or state not in ("tracking", "degraded"):
             return None
         self._recorder.wait(lambda: self._recorder.latest_transform("map", "odom") is not None, timeout_s=_ANSWER_S)
         return self._recorder.latest_transform("map", "odom")

@@ -41,7 +41,7 @@ STD_M, STD_RAD = 0.0985, math.radians(1.854)
 _ROWS, _COLUMNS = 6, 8
 _OUTPUTS = ("points_map", "range_m", "weights")
 _SLOW_S = 0.3
-_WIDE_M = 100.0
+_ROOM_M, _WIDE_M = 5.0, 100.0
 
 
 class OracleBackend:
@@ -50,7 +50,8 @@ class OracleBackend:
     name, device, precision, verdict = "oracle", "cpu", "fp32", ""
 
     def __init__(self, camera: Camera) -> None:
-        range_m = np.random.default_rng(0).uniform(1.0, 4.0, _ROWS * _COLUMNS)
+        self._rng = np.random.default_rng(0)
+        range_m = self._rng.uniform(1.0, 4.0, _ROWS * _COLUMNS)
         self._range_m = range_m.astype(np.float32)[np.newaxis]
         self._points_camera = ray_grid(camera, _ROWS, _COLUMNS) * range_m[:, np.newaxis]
         self._never = Event()
@@ -66,8 +67,9 @@ class OracleBackend:
         points = se3.transform_points(T_map_camera, self._points_camera)[np.newaxis].astype(np.float32)
         if self.plant is Plant.NOT_A_NUMBER:
             points[0, ::2] = np.nan
-        weights = np.full_like(self._range_m, self.plant is not Plant.NOTHING_SEEN)
-        return dict(zip(_OUTPUTS, (points, self._range_m, weights), strict=True))
+        if self.plant is Plant.NOTHING_SEEN:
+            points = self._rng.uniform(-_ROOM_M, _ROOM_M, points.shape).astype(np.float32)
+        return dict(zip(_OUTPUTS, (points, self._range_m, np.ones_like(self._range_m)), strict=True))
 
     def close(self) -> None:
         """Free nothing."""

@@ -16,12 +16,14 @@ class Usage:
     Args:
         memory_mib: resident set.
         cpu_s: CPU time used so far.
+        waited_s: time its threads were ready to run and had no CPU, as far as they still live.
         threads: number of them.
         files: open file descriptors.
     """
 
     memory_mib: float
     cpu_s: float
+    waited_s: float
     threads: int
     files: int
 
@@ -39,6 +41,14 @@ def usage(pid: int) -> Usage:
     return Usage(
         memory_mib=resident_pages * os.sysconf("SC_PAGE_SIZE") / _MIB,
         cpu_s=(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"),
+        waited_s=1e-9 * sum(_waited_ns(task) for task in (folder / "task").iterdir()),
         threads=int(fields[17]),
         files=len(list((folder / "fd").iterdir())),
     )
+
+
+def _waited_ns(task: Path) -> int:
+    try:
+        return int((task / "schedstat").read_text(encoding="utf-8").split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # the thread has just ended

@@ -225,11 +225,14 @@ class _Stage:
 
 
 def unplanted(log: Path) -> Counter[str]:
-    """Return the exceptions in a node's log that nobody planted."""
+    """Return the exceptions in a node's log that nobody planted.
+
+    That an image at hand could not be published when an interrupt had ended the context is how processes end.
+    """
     found: Counter[str] = Counter()
     with log.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            if re.match(r"^(\w+\.)*\w*(Error|Exception)\b", line) and "planted" not in line:
+            if re.match(r"^(\w+\.)*\w*(Error|Exception)\b", line) and not re.search("planted|context is invalid", line):
                 found[line.strip()[:120]] += 1
     return found
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from rclpy.clock import ClockType
@@ -63,20 +64,26 @@ class TransformRecord:
 
 
 def ask_for_transforms(
-    steps: Sequence[Step], *, image_rate_hz: float, on_second: Callable[[float], None] = lambda _: None
+    steps: Sequence[Step],
+    *,
+    image_rate_hz: float,
+    parameters: Mapping[str, Any] | None = None,
+    on_second: Callable[[float], None] = lambda _: None,
 ) -> TransformRecord:
     """Drive and ask; return what came back.
 
     Args:
         steps: the drive, at `RATE_HZ`.
         image_rate_hz: of images.
+        parameters: of the node, beside the usual ones.
         on_second: told the time about each second.
 
     Raises:
         ProcessError: the node ended or did not start.
     """
     try:
-        with spinning_node("reloc_consumer") as node, NodeProcess(_PARAMETERS, module=MODULE) as process:
+        given = {**_PARAMETERS, **(parameters or {})}
+        with spinning_node("reloc_consumer") as node, NodeProcess(given, module=MODULE) as process:
             recorder = Recorder(node, keep=1)
             robot = StagedRobot(node, oracle_image.CAMERA, T_BASE_CAMERA)
             consumer = _Consumer(node)

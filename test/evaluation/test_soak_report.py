@@ -21,7 +21,8 @@ def memory(mib_per_hour: float) -> np.ndarray:
 
 
 def watched(mib_per_hour: float = 0.0, **changes: object) -> Watched:
-    usage = np.stack([SECONDS, memory(mib_per_hour), 0.2 * SECONDS, 0 * SECONDS + 16, 0 * SECONDS + 21], axis=1)
+    flat = 0 * SECONDS
+    usage = np.stack([SECONDS, memory(mib_per_hour), 0.2 * SECONDS, flat + 16, flat + 21, 0.01 * SECONDS], axis=1)
     whole = Watched(
         usage=usage,
         latency=np.stack([SECONDS, 0 * SECONDS + 5.0, 0 * SECONDS + 20.0], axis=1),
@@ -52,6 +53,8 @@ def test_a_whole_soak_has_no_complaints_and_is_written(tmp_path: Path) -> None:
     figures = soak_figures(seen)
     assert figures["complaints"] == []
     assert figures["rate_hz"] == 30.0
+    assert abs(figures["cpu_ms_per_image"]["second_half"] - 200.0 / 30.0) < 0.01
+    assert abs(figures["starved"]["second_half"] - 0.01 / 0.21) < 1e-6
     assert figures["faults_planted"] == 4
     assert figures["slowest_transition"] == {"name": "cleanup", "seconds": 0.4}
     picture = write_soak(seen, figures, tmp_path / "deep" / "soak.json")
@@ -74,3 +77,10 @@ def test_each_ill_is_named() -> None:
     for name, seen in ills.items():
         (complaint,) = soak_figures(seen)["complaints"]
         assert name in complaint
+
+
+def test_latency_is_not_judged_where_others_take_the_cpu() -> None:
+    growing = np.stack([SECONDS, 5.0 + 0.01 * SECONDS, 20.0 + 0 * SECONDS], axis=1)
+    seen = watched(latency=growing)
+    seen.usage[:, 5] = 0.3 * SECONDS
+    assert soak_figures(seen)["complaints"] == []
