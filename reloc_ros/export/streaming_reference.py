@@ -21,7 +21,7 @@ _REPEATS = 3
 def compare_with_whole_passes(
     bundle: Bundle,
     features: NDArray[np.float32],
-    outputs: Sequence[Outputs],
+    outputs: Outputs,
     lengths: Sequence[int],
     *,
     threads: int = 0,
@@ -35,7 +35,7 @@ def compare_with_whole_passes(
     Args:
         bundle: of a sequence.
         features: (T, F) of the stream.
-        outputs: of each step of the stream.
+        outputs: of the steps of the stream, by name, (T, ...).
         lengths: how many frames to pass again.
         threads: of torch; 0 leaves them as they are.
         progress: told each length once it is done.
@@ -47,8 +47,7 @@ def compare_with_whole_passes(
     errors, rerun_ms = {}, {}
     with torch.inference_mode():
         for name, value in zip(OUTPUT_NAMES, network(inputs), strict=True):
-            found = np.concatenate([frame[name] for frame in outputs])
-            errors[name] = float(np.abs(found - value[0].numpy()).max())
+            errors[name] = float(np.abs(outputs[name] - value[0].numpy()).max())
         for length in lengths:
             seconds = []
             for _ in range(_REPEATS):

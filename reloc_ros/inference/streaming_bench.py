@@ -37,15 +37,15 @@ class Stream:
         encode_ms: (T,) time of the encoder for each frame.
         step_ms: (T,) time of the step.
         features: (T, F) what the encoder found.
-        outputs: what the step gave for each frame, without its state.
+        outputs: what the step gave for each frame, without its state, by name, (T, ...).
         state_bytes: size of the state, the same at every frame.
-        grown_bytes: by how much the process grew from the early frame to the last, its own record set aside.
+        grown_bytes: by how much the process grew from the early frame to the last.
     """
 
     encode_ms: NDArray[np.float64]
     step_ms: NDArray[np.float64]
     features: NDArray[np.float32]
-    outputs: list[Outputs]
+    outputs: Outputs
     state_bytes: int
     grown_bytes: int
 
@@ -108,10 +108,10 @@ def _follow(
     inputs = bundle.manifest.inputs
     state = {name: np.zeros(shape, dtype) for name, (shape, dtype) in inputs.items() if name.startswith("state_")}
     poses = [name for name in bundle.manifest.outputs if not name.startswith("next_")]
-    # Allocated before the first frame: what is written down is not what the bundle takes.
-    milliseconds = np.zeros((frames, 2))
+    # Filled before the first frame, so that writing down what is measured takes no more memory.
+    milliseconds = np.ones((frames, 2))
     features = np.ones((frames, *inputs["feature"][0][1:]), np.float32)
-    outputs: list[Outputs] = []
+    outputs: Outputs = {}
     early_bytes = 0
     for index, canvas in enumerate(_turning(bundle.manifest.input, frames)):
         start = perf_counter()
@@ -122,7 +122,8 @@ def _follow(
         state = {name: found["next_" + name.removeprefix("state_")] for name in state}
         milliseconds[index] = 1e3 * (encoded - start), 1e3 * (done - encoded)
         features[index] = feature[0]
-        outputs.append({name: found[name] for name in poses})
+        for name in poses:
+            outputs.setdefault(name, np.ones((frames, *found[name].shape[1:]), np.float32))[index] = found[name][0]
         if index + 1 == EARLY_FRAME:
             early_bytes = _resident_bytes()
         progress(index + 1)

@@ -83,6 +83,20 @@ def test_it_is_made_again_from_its_description(kind):
     torch.testing.assert_close(again.eval()(_canvas()), encoder(_canvas()))
 
 
+def test_a_foundation_model_gives_the_tokens_as_well():
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra: train)")
+    from reloc_ros.networks.foundation import DinoV2Encoder
+
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 7}
+    tokens = DinoV2Encoder(transformers.Dinov2Model(transformers.Dinov2Config(**shape)), 28, 56)
+    encoder, canvas = FrameEncoder(tokens, CONFIG).eval(), _canvas(28, 56, seen=slice(7, 28))
+    feature = encoder(canvas)
+    torch.testing.assert_close(CONFIG.coverage(feature)[0, 0], torch.tensor([0.0, 1, 1, 1, 0, 0, 0, 0]))
+    again = frame_encoder_from(encoder.describe())
+    again.load_state_dict(encoder.state_dict())
+    torch.testing.assert_close(again.eval()(canvas), feature)
+
+
 def test_sizes_are_checked():
     with pytest.raises(ConfigError, match=r"frame\.rows is 0"):
         FrameConfig(rows=0)
