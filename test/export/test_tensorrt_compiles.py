@@ -53,7 +53,7 @@ def test_scenes_and_poses_from_descriptions_compile(tmp_path):
     assert compiles(tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("model", sorted(MODELS.glob("*/model.onnx")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("model", sorted(MODELS.glob("*/*.onnx")), ids=lambda path: f"{path.parent.name}/{path.name}")
 @pytest.mark.parametrize("capability", ["SM86", "SM89"])
 def test_shipped_bundles_compile(model, capability):
     assert compiles(model, capability)
