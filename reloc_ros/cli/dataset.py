@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from reloc_ros.cli import dataset_check, dataset_film, dataset_show, dataset_synthesize
-from reloc_ros.cli.dataset_synthesize import positive
+from reloc_ros.cli.dataset_drives import positive
 
 MIN_RATE_HZ, MAX_RATE_HZ = 0.01, 1000.0
 

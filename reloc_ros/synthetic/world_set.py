@@ -20,11 +20,11 @@ MAX_WORLDS = 10_000
 FIRST_MESH_NUMBER = 1_000_000
 MIN_CAMERA_HEIGHT_M, MAX_CAMERA_HEIGHT_M = 0.05, 1.75
 TURNING = 1.45
-"""Frames that are taken because the robot turned, on top of those because it moved on (measured over 40 interiors)."""
-BYTES_PER_PIXEL = 0.42
-SECONDS_PER_PIXEL = 4.5e-7
-SECONDS_PER_WORLD = 2.5
-SECONDS_PER_MESH = 40.0
+"""Frames that are taken because the robot turned, on top of those because it moved on (measured over 60 interiors)."""
+BYTES_PER_PIXEL = 0.36
+SECONDS_PER_PIXEL = 3.6e-7
+SECONDS_PER_WORLD, SECONDS_PER_MESH = 2.5, 20.0
+"""Of one core, measured with `reloc bench rendering` and over the same interiors; mesh files: 5 to 22 s each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class WorldSet:
             raise DatasetError("no world asked for; use --worlds N with N above 0, or --mesh FILE")
 
     def specs(self) -> tuple[WorldSpec, ...]:
-        """Return the worlds, the unseen interiors first, the mesh files last: an interrupted set is of use."""
+        """Return the worlds, the unseen ones first, mesh files after interiors: an interrupted set is of use."""
         meshes = [(path, "seen") for path in self.meshes] + [(path, "unseen") for path in self.unseen_meshes]
         files = [
             WorldSpec(name=path.stem, source=str(path), seed=self.seed, number=FIRST_MESH_NUMBER + k, split=split)
@@ -107,7 +107,7 @@ class WorldSet:
             )
             for k in range(self.worlds)
         ]
-        return (*sorted(interiors, key=lambda spec: spec.split == "seen"), *files)
+        return tuple(sorted((*interiors, *files), key=lambda spec: spec.split == "seen"))
 
     def cameras(self) -> dict[str, Camera]:
         """Return the cameras by the ending that names of their sequences get."""

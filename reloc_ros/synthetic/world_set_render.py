@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,8 @@ def render_world(spec: WorldSpec, settings: WorldSet, out: Path, report: Report)
         DatasetError: a file cannot be written. A world that cannot be read or driven through is no error: the record
             says why it was skipped.
     """
-    light: Callable[[float], None] = lambda share: report("light", share)  # noqa: E731 - a partial with its place first
     try:
-        world = load_world(spec.source, spec.seed, light, MESH_RAYS)
+        world = load_world(spec.source, spec.seed, partial(report, "light"), MESH_RAYS)
         paths, free_m2 = _plan(world, spec, settings)
     except DatasetError as error:
         return WorldRecord(spec=spec, rooms=0, free_floor_m2=0.0, sequences=(), skipped=str(error))
@@ -103,12 +103,12 @@ def render_world(spec: WorldSpec, settings: WorldSet, out: Path, report: Report)
                 continue
             rng = np.random.default_rng([settings.seed, spec.number, trajectory, 1 + numbers[0], 1 + numbers[1]])
             poses = camera_poses(path, height_m, rng)
-            partial = out / PARTIAL / name
-            shutil.rmtree(partial, ignore_errors=True)
+            unfinished = out / PARTIAL / name
+            shutil.rmtree(unfinished, ignore_errors=True)
             notes = {"height_above_floor_m": height_m, "world": f"{spec.name}:{spec.seed}"}
-            for _ in write_sequence(partial, camera, _take(renderer, camera, poses, rng), poses, RATE_HZ, notes):
+            for _ in write_sequence(unfinished, camera, _take(renderer, camera, poses, rng), poses, RATE_HZ, notes):
                 report("image", 1.0)
-            partial.rename(out / spec.split / name)
+            unfinished.rename(out / spec.split / name)
     return WorldRecord(spec=spec, rooms=len(world.rooms), free_floor_m2=round(free_m2, 1), sequences=tuple(records))
 
 

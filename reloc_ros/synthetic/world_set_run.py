@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -69,17 +70,18 @@ def render_set(settings: WorldSet, out: Path, manifest: SetManifest, workers: in
 
 _events: Any = None
 _stop: Any = None
+_parent = 0
 
 
 def _prepare(events: Any, stop: Any) -> None:
-    global _events, _stop
-    _events, _stop = events, stop
+    global _events, _stop, _parent
+    _events, _stop, _parent = events, stop, os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops between two images
 
 
 def _render(spec: WorldSpec, settings: WorldSet, out: Path) -> WorldRecord:
     def report(kind: str, value: float) -> None:
-        if _stop.is_set():
+        if _stop.is_set() or os.getppid() != _parent:  # a parent that was killed cannot tell
             raise Stopped
         _events.put(Event(kind, spec.name, value))
 

@@ -68,6 +68,7 @@ def manifest_of(out: Path) -> dict[str, Any]:
 def test_unseen_worlds_are_the_last_and_seeds_are_their_own() -> None:
     specs = WorldSet(seed=3, worlds=9, unseen_worlds=2).specs()
     assert {spec.name for spec in specs if spec.split == "unseen"} == {"interior_0007", "interior_0008"}
+    assert [spec.split for spec in specs] == 2 * ["unseen"] + 7 * ["seen"]
     assert len({spec.seed for spec in specs}) == 9
     assert not {spec.seed for spec in specs} & {spec.seed for spec in WorldSet(seed=4, worlds=9).specs()}
 
@@ -144,13 +145,13 @@ def test_several_processes_write_what_one_writes(settings: WorldSet, tmp_path: P
 def test_interrupted_set_goes_on_with_what_is_missing(settings: WorldSet, tmp_path: Path) -> None:
     whole, out = tmp_path / "whole", tmp_path / "set"
     in_this_process(settings, whole)
-    manifest, parlour = SetManifest(out, settings), settings.specs()[0]
+    manifest, parlour = SetManifest(out, settings), settings.specs()[1]
     count = 0
 
     def stop_in_the_second_sequence(kind: str, _: float) -> None:
         nonlocal count
         count += kind == "image"
-        if count > manifest_of(whole)["sequences"][0]["frames"] + 1:
+        if count > manifest_of(whole)["sequences"][-1]["frames"] + 1:
             raise Stopped
 
     with pytest.raises(Stopped):
@@ -201,7 +202,7 @@ def test_full_disk_is_a_message(settings: WorldSet, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DatasetError, match=r"No space left.*disk is not full"):
-        render_world(settings.specs()[0], settings, out, lambda *_: None)
+        render_world(settings.specs()[1], settings, out, lambda *_: None)
     assert list((out / "seen").iterdir()) == []
 
 
