@@ -32,8 +32,10 @@ MAY_IMPORT = {
     "export": CORE | {"networks", "training"},
     "evaluation": CORE | {"datasets"},
     "node": CORE,
+    "benchmark": CORE | {"networks", "training", "export"},
     "mapping": CORE | {"datasets", "synthetic", "networks", "training", "export", "evaluation"},
-    "cli": CORE | {"datasets", "synthetic", "networks", "training", "export", "evaluation", "mapping", "node"},
+    "cli": CORE
+    | {"datasets", "synthetic", "networks", "training", "export", "evaluation", "mapping", "benchmark", "node"},
     "__main__": {"cli"},
     "__init__": set(),
 }

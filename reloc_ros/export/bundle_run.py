@@ -68,13 +68,13 @@ def export_run(
         raise TrainingError(f"{run} holds no {BEST}; give the --out folder of a finished `reloc train`")
     network, content = load_trained(run)
     try:
-        manifest = _manifest(network, content, _map_frames(run, content, map_frames or {}))
+        manifest = manifest_of(network, content, _map_frames(run, content, map_frames or {}))
     except (KeyError, TypeError) as error:
         raise TrainingError(
             f"{run / BEST} was written by another version of this program ({error}); train again with this one"
         ) from error
     with tempfile.TemporaryDirectory() as scratch:
-        files = _export(network, manifest, Path(scratch))
+        files = write_graphs(network, manifest, Path(scratch))
         if text_tower:
             files |= export_text_tower(_clip_folder(run, content), Path(scratch))
         bundle = write_bundle(out, manifest, files)
@@ -94,7 +94,7 @@ def export_run(
     return bundle, parity
 
 
-def _export(network: nn.Module, manifest: Manifest, folder: Path) -> dict[str, Path]:
+def write_graphs(network: nn.Module, manifest: Manifest, folder: Path) -> dict[str, Path]:
     """Write a network's graphs into a folder and return them by their names in the bundle."""
     if isinstance(network, SprModel):
         return export_sequence(network, manifest, folder)
@@ -125,7 +125,14 @@ def _clip_folder(run: Path, content: dict[str, Any]) -> str:
     return folder
 
 
-def _manifest(network: nn.Module, content: dict[str, Any], map_frames: Mapping[str, str]) -> Manifest:
+def manifest_of(network: nn.Module, content: dict[str, Any], map_frames: Mapping[str, str]) -> Manifest:
+    """Return the manifest of the bundle of a checkpoint, without checksums.
+
+    Args:
+        network: made from the checkpoint.
+        content: the checkpoint.
+        map_frames: name of the frame that poses live in, by scene.
+    """
     serving = content["serving"]
     height, width = content["input"]
     kind = NETWORKS[content["method"]]

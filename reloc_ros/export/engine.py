@@ -205,7 +205,7 @@ class _Attempt:
             return "not run: ONNX Runtime has no bfloat16 kernels on the CPU"
         reference = create_backend("onnxruntime", self._bundle)
         candidate = OnnxRuntimeBackend(self._bundle, model=graph)
-        return str(judge(reference, candidate, self._bundle.manifest, self._images, self._tolerance))
+        return str(judge(reference, candidate, self._bundle, self._images, self._tolerance))
 
     def _judge_engine(self, entry: CachedEngine) -> str:
         cuda = self._machine.cuda
@@ -222,6 +222,6 @@ class _Attempt:
         except BackendError as error:
             return str(Verdict(passed=False, said=str(error)))
         try:
-            return str(judge(reference, candidate, self._bundle.manifest, self._images, self._tolerance))
+            return str(judge(reference, candidate, self._bundle, self._images, self._tolerance))
         finally:
             candidate.close()

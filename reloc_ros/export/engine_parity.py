@@ -8,15 +8,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reloc_ros.bundle.manifest import Manifest
+from reloc_ros.bundle.load import Bundle, load_bundle
+from reloc_ros.bundle.manifest import ENCODER_NAME, Manifest
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.cameras.pinhole import PinholeCamera
-from reloc_ros.errors import BackendError, DatasetError
+from reloc_ros.errors import BackendError, DatasetError, DegenerateGeometryError
 from reloc_ros.export.parity import MAX_ROTATION_DEG, MAX_TRANSLATION_M, pose_difference
-from reloc_ros.inference.backend import Backend
+from reloc_ros.inference.backend import Backend, create_backend
 from reloc_ros.inference.engine_cache import PASSED
 from reloc_ros.localization.prepare import central_crop, network_inputs
+from reloc_ros.localization.sequence_network import SequenceNetwork, StateArrays
 from reloc_ros.localization.solve import create_solver
 from reloc_ros.localization.solve.solution import Failure, Solution
 from reloc_ros.types import Array, Image
@@ -52,34 +54,65 @@ class Verdict:
 
 
 def judge(
-    reference: Backend, candidate: Backend, manifest: Manifest, images: list[Image], tolerance: float = 1.0
+    reference: Backend, candidate: Backend, bundle: Bundle, images: list[Image], tolerance: float = 1.0
 ) -> Verdict:
     """Compare the poses that two back ends lead to.
 
     Args:
         reference: what to agree with.
         candidate: what is judged.
-        manifest: of the bundle that both run.
-        images: (H, W, 3) uint8 each, of the network's size.
+        bundle: whose graph both run; of a sequence, the other graph is run in float32 with either.
+        images: (H, W, 3) uint8 each, of the network's size; to a sequence they are frames one after the other.
         tolerance: factor on the limits; above 1 is the user's own decision, and the verdict says so.
     """
     try:
-        first, second = (poses_of(backend, manifest, images) for backend in (reference, candidate))
+        first, second = (poses_of(backend, bundle, images) for backend in (reference, candidate))
     except BackendError as error:
         return Verdict(passed=False, said=f"it does not run: {error}")
-    return compare(first, second, manifest, tolerance)
+    return compare(first, second, bundle.manifest, tolerance)
 
 
-def poses_of(backend: Backend, manifest: Manifest, images: list[Image]) -> list[Solution | Failure]:
+def poses_of(backend: Backend, bundle: Bundle, images: list[Image]) -> list[Solution | Failure]:
     """Return the pose of each image.
+
+    Args:
+        backend: runs the bundle's graph.
+        bundle: verified bundle.
+        images: (H, W, 3) uint8 each, of the network's size.
 
     Raises:
         BackendError: the network does not run.
     """
+    manifest = bundle.manifest
+    if bundle.model == ENCODER_NAME or manifest.sequence is not None:
+        return _poses_of_sequence(backend, bundle, images)
     camera = assumed_camera(manifest)
     solver = create_solver(manifest.output_kind, _without_thresholds(manifest.solve))
     batches = (np.ascontiguousarray(image)[np.newaxis] for image in images)
     return [solver(backend.run(network_inputs(manifest, batch, camera)), camera) for batch in batches]
+
+
+def _poses_of_sequence(backend: Backend, bundle: Bundle, images: list[Image]) -> list[Solution | Failure]:
+    """Return the pose of each frame from the first, with one graph in a back end and the other one in float32."""
+    whole = load_bundle(bundle.path)
+    is_encoder = bundle.model == ENCODER_NAME
+    other = create_backend("onnxruntime", whole if is_encoder else whole.encoder())
+    encoder, step = (backend, other) if is_encoder else (other, backend)
+    network = SequenceNetwork(whole.manifest, encoder, step)
+    state: StateArrays = network.fresh()
+    poses: list[Solution | Failure] = []
+    try:
+        for image in images:
+            seen = np.full((*image.shape[:2], 1), 255, dtype=np.uint8)
+            found = network.step(network.encode(np.concatenate([image, seen], axis=2)), state)
+            state = found.arrays
+            variances = np.repeat((found.position_m2, found.rotation_rad2), 3)
+            poses.append(Solution(T_map_camera=found.T_origin_camera, covariance=np.diag(variances), evidence={}))
+    except DegenerateGeometryError as error:
+        raise BackendError(f"frame {len(poses)} has no pose: {error}") from error
+    finally:
+        other.close()
+    return poses
 
 
 def compare(

@@ -37,9 +37,6 @@ def write_int8(source: Path, target: Path) -> Applied:
     Raises:
         ExportError: the graph cannot be read or has nothing to quantize, or ONNX Runtime cannot do it.
     """
-    # Imported here: it takes a second, and only who quantizes needs it.
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
     try:
         model = onnx.load(source)
     except Exception as error:  # protobuf's own classes
@@ -54,6 +51,9 @@ def write_int8(source: Path, target: Path) -> Applied:
             f"{source} has no matrix product to quantize, its {len(forgiving)} layers are convolutions, which are "
             "slower in integers; use the back end onnxruntime"
         )
+    # Imported here: it takes a second, and only who quantizes needs it.
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
     _own_weights_for_gemm(model)
     # A Gemm is first split in two, and the product then has this name.
     named = [*chosen, *(f"{name}_MatMul" for name in chosen)]
@@ -99,7 +99,7 @@ def build_int8(
     entry = cache.get_or_build(key_on_this_cpu(bundle), build)
     reference, candidate = create_backend("onnxruntime", bundle), run_quantized(bundle, entry)
     shown = synthetic_images(bundle.manifest) if images is None else images
-    verdicts = {"engine": str(judge(reference, candidate, bundle.manifest, shown, tolerance))}
+    verdicts = {"engine": str(judge(reference, candidate, bundle, shown, tolerance))}
     return Attempt(precision=INT8, entry=cache.judge(entry.key, verdicts), verdicts=verdicts)
 
 

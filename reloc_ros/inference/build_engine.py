@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 
 from reloc_ros.errors import BackendError, EngineBuildError
 from reloc_ros.inference.engine_cache import Build
+from reloc_ros.inference.memory import peak_memory_bytes
 from reloc_ros.inference.tensorrt_library import RTX, Library, check_target, find_library
 
 _log = logging.getLogger(__name__)
@@ -167,8 +167,7 @@ def main(arguments: list[str]) -> int:
     except BackendError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report(seconds=round(perf_counter() - start, 3), peak_memory_bytes=peak * 1024)
+    report(seconds=round(perf_counter() - start, 3), peak_memory_bytes=peak_memory_bytes())
     return 0
 
 

@@ -47,6 +47,7 @@ class OnnxRuntimeBackend:
         precision: of that graph.
         verdict: on that graph.
         tuning: of the session; None takes what was measured to be best.
+        batch: images that a `model` takes at once; a bundle's graph takes one.
 
     Raises:
         BackendError: the device is not available here, or the graph is broken or not what the manifest says.
@@ -63,6 +64,7 @@ class OnnxRuntimeBackend:
         precision: str = "fp32",
         verdict: str = "",
         tuning: Tuning | None = None,
+        batch: int = 1,
     ) -> None:
         self.device = device
         self.name = name or _NAMES[device]
@@ -72,7 +74,7 @@ class OnnxRuntimeBackend:
         self._session: onnxruntime.InferenceSession | None = _create_session(
             bundle.model_path if model is None else model, device, threads, tuning or Tuning()
         )
-        _check_interface(self._session, bundle.manifest)
+        _check_interface(self._session, bundle.manifest, batch)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Outputs:
         """Return the network's outputs by name; see `Backend.run`."""
@@ -118,9 +120,11 @@ def _create_session(model: Path, device: str, threads: int, tuning: Tuning) -> o
     return session
 
 
-def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
+def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest, batch: int) -> None:
     inputs = {node.name: (node.type, tuple(node.shape)) for node in session.get_inputs()}
-    expected = {name: (_ONNX_TYPES[dtype], shape) for name, (shape, dtype) in manifest.inputs.items()}
+    expected = {
+        name: (_ONNX_TYPES[dtype], (batch * shape[0], *shape[1:])) for name, (shape, dtype) in manifest.inputs.items()
+    }
     if inputs != expected:
         raise BackendError(f"the network's inputs are {inputs}, the manifest says {expected}; export the bundle again")
     outputs = {node.name: node for node in session.get_outputs()}
@@ -130,8 +134,8 @@ def _check_interface(session: onnxruntime.InferenceSession, manifest: Manifest) 
             "export the bundle again"
         )
     for name, node in outputs.items():
-        if node.type != "tensor(float)" or not node.shape or node.shape[0] != 1:
+        if node.type != "tensor(float)" or not node.shape or node.shape[0] != batch:
             raise BackendError(
-                f"the network's output {name} is {node.type} {node.shape}, expected tensor(float) with a batch of 1; "
+                f"the network's output {name} is {node.type} {node.shape}, expected tensor(float) with a batch of {batch}; "
                 "export the bundle again"
             )

@@ -189,7 +189,7 @@ def test_poses_from_tokens_stay(name, precision, graphs):
     scenes = [make_scene(name=f"scene {i}") for i in range(run(source).get("scene_logits", np.zeros((1, 1))).shape[1])]
     manifest = replace(NETWORKS[name]()[1], output_kind=kind, solve=settings, scenes=tuple(scenes))
     bundle = Bundle(path=source.parent, manifest=manifest)
-    verdict = judge(_backend(bundle, source), _backend(bundle, target), manifest, synthetic_images(manifest, 4))
+    verdict = judge(_backend(bundle, source), _backend(bundle, target), bundle, synthetic_images(manifest, 4))
     assert verdict.passed, verdict.said
     assert "over 4 images" in verdict.said
 
@@ -199,7 +199,7 @@ def test_poses_of_the_shipped_bundle_stay(precision, tmp_path):
     bundle = load_bundle(APARTMENT)
     target = tmp_path / "model.onnx"
     write_with_precision(bundle.model_path, target, precision)
-    verdict = judge(_backend(bundle), _backend(bundle, target), bundle.manifest, synthetic_images(bundle.manifest, 4))
+    verdict = judge(_backend(bundle), _backend(bundle, target), bundle, synthetic_images(bundle.manifest, 4))
     assert verdict.passed, verdict.said
 
 
@@ -212,7 +212,7 @@ def test_a_spoilt_graph_does_not_pass(tmp_path):
     weights.CopyFrom(numpy_helper.from_array(array, weights.name))
     target = tmp_path / "model.onnx"
     onnx.save(model, target)
-    verdict = judge(_backend(bundle), _backend(bundle, target), bundle.manifest, synthetic_images(bundle.manifest, 4))
+    verdict = judge(_backend(bundle), _backend(bundle, target), bundle, synthetic_images(bundle.manifest, 4))
     assert not verdict.passed
     assert "limits" in verdict.said
 

@@ -1,0 +1,1 @@
+"""How long networks take on this machine, back end by back end."""
