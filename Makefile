@@ -4,6 +4,7 @@
 #   make demo     drive through an apartment, localized over real DDS     (no torch)
 #   make test     the whole test suite
 #   make bench    latency of the node and of inference, as JSON in build/bench
+#   make docs     the generated pages of docs/
 #   make lint     ruff and mypy
 #   make setup    only the environment of the demo and the node
 #   make clean    remove everything made here
@@ -37,12 +38,15 @@ OVERLAY := ros_from_pip/requirements.txt $(shell find ros_from_pip -name '*.py')
 # Nothing started from here talks to other machines.
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
-.PHONY: setup setup-test setup-lint demo test bench lint clean
+.PHONY: setup setup-test setup-lint demo test bench docs lint clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)/run
 setup-test: $(READY)/test
-setup-lint: $(READY)/lint
+setup-docs: $(READY)/test
+	$(BIN)/python -m reloc_ros.cli.reference docs
+
+lint: $(READY)/lint
 
 demo: $(READY)/run
 	$(BIN)/reloc demo $(DEMO_ARGS)

@@ -84,8 +84,14 @@ def cells(row: dict[str, Any], unit: str) -> list[str]:
         error("p90"),
         percent(row["recall"]["0.05m_5deg"]),
         percent(row["recall"]["0.25m_5deg"]),
-        f"{row['latency_ms']['p50']:.0f} / {row['latency_ms']['p99']:.0f} ms",
+        latency_cell(row["latency_ms"]),
     ]
+
+
+def latency_cell(latency_ms: dict[str, float]) -> str:
+    """Return percentiles as people read them; a recording has no durations."""
+    p50, p99 = latency_ms["p50"], latency_ms["p99"]
+    return f"{p50:.1f} / {p99:.1f} ms" if np.isfinite(p50) and np.isfinite(p99) else "not measured"
 
 
 HEADER = (

@@ -85,7 +85,7 @@ def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("until the first right pose", f"median {first['median']:.2f} s, longest {first['max']:.2f} s"),
         ("absolute trajectory error", "too few poses" if ate is None else f"rmse {ate['rmse']:.3f} {unit_of(report)}"),
         ("squared error over covariance", "no poses" if nees is None else f"median {nees:.2f}, 5.35 when calibrated"),
-        ("latency", f"p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms, one frame at a time"),
+        ("latency p50 / p99", f"{comparison.latency_cell(latency)}, one frame at a time"),
         ("ran on", f"{report['backend']}, {report['device']}, {report['precision']}"),
     ]
 
