@@ -157,6 +157,8 @@ def _print_summary(report: dict[str, Any], folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from reloc_ros.evaluation.comparison import latency_cell
+
     unit, false = "m" if report["metric"] else "scene units", report["false_fix_rate"]
     table = Table(title=f"{report['data']} ({report['split']})")
     table.add_column("figure")
@@ -171,7 +173,7 @@ def _print_summary(report: dict[str, Any], folder: Path) -> None:
         ("90 % error", f"{report['p90_translation_error_m']:.3f} {unit} / {report['p90_rotation_error_deg']:.2f} deg"),
         *((f"within {limit.replace('_', ' ')}", f"{100 * value:.1f} %") for limit, value in report["recall"].items()),
         ("false fixes", "no poses" if false is None else f"{100 * false:.1f} % of the poses"),
-        ("latency p50 / p99", f"{report['latency_ms']['p50']:.1f} / {report['latency_ms']['p99']:.1f} ms"),
+        ("latency p50 / p99", latency_cell(report["latency_ms"])),
     )
     for row in (*rows, *_scene_rows(report, unit)):
         table.add_row(*row)
