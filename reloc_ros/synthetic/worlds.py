@@ -15,6 +15,7 @@ from reloc_ros.synthetic.interior import build_interior
 from reloc_ros.synthetic.lighting import Lamp, Progress, bake, silent
 from reloc_ros.synthetic.mesh import TexturedMesh
 from reloc_ros.synthetic.mesh_file import MESH_SUFFIXES, read_mesh
+from reloc_ros.synthetic.missing_floor import lay_missing_floor
 from reloc_ros.synthetic.pictures import outdoors
 from reloc_ros.types import Image
 
@@ -60,6 +61,8 @@ WORLDS: dict[str, Callable[[int, Progress], World]] = {"apartment": _apartment, 
 def load_world(name: str, seed: int = 0, progress: Progress = silent, rays: int = MESH_FILE_RAYS) -> World:
     """Return a procedural world of a seed, or the world in a mesh file (z up, metres), lit from its ceiling.
 
+    A mesh file without a floor is given one.
+
     Args:
         name: of a procedural world, or a mesh file.
         seed: which one.
@@ -79,7 +82,9 @@ def load_world(name: str, seed: int = 0, progress: Progress = silent, rays: int 
     mesh = read_mesh(path)
     (x0, y0), (x1, y1) = np.percentile(mesh.vertices[:, :2], (2, 98), axis=0)  # a ground plane may reach far out
     floor_m, top_m = floor_height(mesh), float(mesh.bounds[1, 2])
-    view = outdoors(np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    view = outdoors(rng)
+    mesh = lay_missing_floor(mesh, (float(x0), float(y0), float(x1), float(y1)), floor_m, rng)
     lamps = _lamps_under_the_ceiling(x0, y0, x1, y1, floor_m + 0.85 * (top_m - floor_m))
     lit = bake(mesh, lamps, view, two_sided=True, rays=rays, progress=progress)
     return World(path.stem, lit, view, {path.stem: (float(x0), float(y0), float(x1), float(y1))}, floor_m)
