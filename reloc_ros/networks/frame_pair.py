@@ -70,8 +70,7 @@ class FramePair(nn.Module):
         )
         steps = torch.arange(width) - width // 2
         beside = (torch.arange(frame.columns)[:, None] + steps) % frame.columns
-        places = torch.arange(frame.columns)[:, None] * frame.columns + beside
-        self.register_buffer("places", places.flatten(), persistent=False)
+        self.register_buffer("beside", beside, persistent=False)
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
         """Return the embedding (..., E) of features before (..., F) and after (..., F)."""
@@ -82,9 +81,8 @@ class FramePair(nn.Module):
         columns = [_by_column(second - first), _by_column(second)]
         if self.sought:
             alike = _directions(frame.cells(after)) @ _directions(frame.cells(before)).transpose(-1, -2)
-            columns.append(
-                _by_column(alike.flatten(-2).index_select(-1, self.places).unflatten(-1, (frame.columns, -1)))
-            )
+            # Several times as fast to train as an index into the flattened columns.
+            columns.append(_by_column(alike.gather(-1, self.beside.expand(*alike.shape[:-1], -1))))
         reduced = self.narrow(self.column(torch.cat(columns, dim=-1)))
         return self.read(reduced.reshape(*shape, -1))
 
