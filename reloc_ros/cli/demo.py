@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reloc_ros.errors import BundleError, DatasetError
 
+SEQUENCE = "spr_small"
 WORLD, WORLD_SEED = "apartment", 0
 """The flat that the bundle `models/apartment` was trained in; `reloc dataset synthesize` has the same defaults."""
 
@@ -21,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", type=Path, help="relocalizer bundle; default: the one shipped for the apartment")
     parser.add_argument("--seed", type=int, default=2024, help="of the drive, its odometry and its camera")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="render processes")
+    parser.add_argument("--sequence-bundle", type=Path, help="bundle of the second act; default: the one shipped")
+    parser.add_argument("--second-act", type=float, default=30.0, help="length of the second act, s; 0 leaves it out")
     parser.add_argument("--rate", type=float, default=1.0, help="speed of playing, times real time")
 
 
@@ -30,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import track
 
+    from reloc_ros.cli.demo_carried import run_second_act
     from reloc_ros.cli.demo_report import judge, result_table, write_figure, write_json
     from reloc_ros.cli.demo_session import run_session
     from reloc_ros.synthetic.demo_drive import plan_demo_drive, write_demo_bag
@@ -39,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from reloc_ros.synthetic.worlds import load_world
 
     console = Console()
-    bundle = args.bundle or shipped_bundle()
-    bag = _fresh_bag_folder(args.out)
+    bundle = args.bundle or shipped_bundle(WORLD)
+    sequence = _sequence_bundle(args)
+    bag = _fresh_bag_folder(args.out, "drive")
     robot, rng = Robot(), np.random.default_rng(args.seed)
     with console.status("building the apartment"):
         world = load_world(WORLD, WORLD_SEED)
@@ -52,33 +57,58 @@ def run(args: argparse.Namespace) -> int:
     recording = run_session(bag, bundle, demo, args.out / "node.log", args.rate, console)
     verdict = judge(demo, recording)
     console.print(result_table(verdict))
-    write_json(verdict, args.out / "demo.json")
     write_figure(demo, verdict, Renderer(world.mesh, world.outdoors), world, args.out / "demo.png")
-    console.print(f"picture: {args.out / 'demo.png'}   figures: {args.out / 'demo.json'}   bag: {bag}")
+    carried, pictures = None, [args.out / "demo.png"]
+    if sequence is not None:
+        carried = run_second_act(
+            _fresh_bag_folder(args.out, "carried"),
+            (sequence, bundle),
+            world,
+            space,
+            seconds=args.second_act,
+            seed=args.seed,
+            workers=args.workers,
+            rate=args.rate,
+            console=console,
+        )
+        pictures.append(args.out / "carried.png")
+    write_json(verdict, args.out / "demo.json", carried)
+    console.print(f"pictures: {' '.join(map(str, pictures))}   figures: {args.out / 'demo.json'}   bag: {bag}")
     return 0
 
 
-def shipped_bundle() -> Path:
-    """Return the apartment's bundle: in the checkout, or where the package was installed.
+def _sequence_bundle(args: argparse.Namespace) -> Path | None:
+    """Return the bundle of the second act, None where there is to be none."""
+    if args.second_act <= 0.0:
+        return None
+    bundle: Path | None = args.sequence_bundle
+    try:
+        return bundle or shipped_bundle(SEQUENCE)
+    except BundleError:
+        return None  # the first act needs none
+
+
+def shipped_bundle(name: str = WORLD) -> Path:
+    """Return a bundle of the demo: in the checkout, or where the package was installed.
 
     Raises:
         BundleError: it is in none of these places.
     """
     prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    places = [Path(__file__).parents[2] / "models" / WORLD]
-    places += [Path(prefix) / "share" / "reloc_ros" / "models" / WORLD for prefix in prefixes if prefix]
+    places = [Path(__file__).parents[2] / "models" / name]
+    places += [Path(prefix) / "share" / "reloc_ros" / "models" / name for prefix in prefixes if prefix]
     for place in places:
         if (place / "manifest.yaml").is_file():
             return place
     raise BundleError(
-        f"no bundle for the {WORLD} in {', '.join(str(place) for place in places)}; give one with --bundle, or make "
+        f"no bundle {name} in {', '.join(str(place) for place in places)}; give one with --bundle, or make "
         "one with `reloc dataset synthesize`, `reloc train` and `reloc export`"
     )
 
 
-def _fresh_bag_folder(out: Path) -> Path:
-    """Return the bag's folder in `out`, without the bag of an earlier demo."""
-    bag = out / "drive"
+def _fresh_bag_folder(out: Path, name: str) -> Path:
+    """Return a bag's folder in `out`, without the bag of an earlier demo."""
+    bag = out / name
     if bag.exists():
         if not (bag / "metadata.yaml").is_file():
             raise DatasetError(f"{bag} is in the way and is not a bag of an earlier demo; choose another --out")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,6 +22,7 @@ from reloc_ros.synthetic.worlds import World
 from reloc_ros.types import Array
 
 if TYPE_CHECKING:
+    from reloc_ros.cli.demo_carried_report import CarriedVerdict
     from reloc_ros.node.recorder import Recording
 
 WRONG_M, WRONG_DEG = 0.5, 10.0
@@ -161,13 +162,20 @@ def result_table(verdict: Verdict) -> Table:
     return table
 
 
-def write_json(verdict: Verdict, path: Path) -> None:
+def write_json(verdict: Verdict, path: Path, carried: CarriedVerdict | None = None) -> None:
     """Write the figures, without the ones of each image; what is infinite becomes null."""
-    values = {key: value for key, value in asdict(verdict).items() if not isinstance(value, np.ndarray)}
-    finite = {
-        key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in values.items()
+    figures = _plain(asdict(verdict))
+    if carried is not None:
+        figures["second_act"] = _plain(asdict(carried))
+    path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and not np.isfinite(value) else value
+        for key, value in values.items()
+        if not isinstance(value, np.ndarray)
     }
-    path.write_text(json.dumps(finite, indent=1) + "\n", encoding="utf-8")
 
 
 def write_figure(demo: DemoDrive, verdict: Verdict, renderer: Renderer, world: World, path: Path) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from reloc_ros.errors import ProcessError
 from reloc_ros.evaluation.pose_error import rotation_error_deg, translation_error_m
-from reloc_ros.synthetic.demo_drive import DemoDrive
+from reloc_ros.localization.sequence_anchor import ORIGIN_FRAME
+from reloc_ros.types import Array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from reloc_ros.node.recorder import Recorder, Recording
 
 REMAPS = {"image": "/camera/image", "camera_info": "/camera/camera_info"}
+WATCHED = ("/camera/image", "/tf", "/tf_static")
 START_LIMIT_S = 40.0
 LAST_ANSWER_LIMIT_S = 5.0
 REFRESH_S = 0.2
@@ -31,8 +35,46 @@ FIRST_DOMAIN, DOMAINS = 20, 80
 """Domain ids up to 101 keep DDS ports below the ephemeral range of Linux; low ones are what people use."""
 
 
-def run_session(bag: Path, bundle: Path, demo: DemoDrive, log: Path, rate: float, console: Console) -> Recording:
+class Filmed(Protocol):
+    """A drive with the truth of each image."""
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """(N,) one for each image."""
+
+    @property
+    def stamps_ns(self) -> NDArray[np.int64]:
+        """(N,)."""
+
+    @property
+    def T_map_camera(self) -> Array:
+        """(N, 4, 4)."""
+
+
+def run_session(
+    bag: Path,
+    bundle: Path,
+    demo: Filmed,
+    log: Path,
+    rate: float,
+    console: Console,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    remaps: Mapping[str, str] = REMAPS,
+    watched: Sequence[str] = WATCHED,
+) -> Recording:
     """Start the node on the bundle, play the bag into it and return what it published.
+
+    Args:
+        bag: to play.
+        bundle: folder.
+        demo: what the bag shows.
+        log: of the node; that of the player lies beside it.
+        rate: speed of playing, times real time.
+        console: to show it on.
+        parameters: of the node, beside those of every demo.
+        remaps: {topic of the node: topic of the bag}.
+        watched: topics that the node must be there for before the bag begins.
 
     Raises:
         ProcessError: the node or the player failed; the message shows the log.
@@ -46,11 +88,11 @@ def run_session(bag: Path, bundle: Path, demo: DemoDrive, log: Path, rate: float
 
     # Nothing from an earlier demo: the robot begins lost.
     unaided = {"initialize_at_saved_pose": False, "save_pose_rate": 0.0}
-    parameters = {"bundle": str(bundle.resolve()), "diagnostics_rate_hz": 5.0, **unaided}
+    given = {"bundle": str(bundle.resolve()), "diagnostics_rate_hz": 5.0, **unaided, **(parameters or {})}
     try:
         with (
             spinning_node("reloc_demo", domain_id=domain_id) as node,
-            NodeProcess(parameters, remaps=REMAPS, log=log, domain_id=domain_id) as process,
+            NodeProcess(given, remaps=remaps, log=log, domain_id=domain_id) as process,
         ):
             recorder = Recorder(node)
             with console.status("starting the node"):
@@ -59,7 +101,8 @@ def run_session(bag: Path, bundle: Path, demo: DemoDrive, log: Path, rate: float
                     lambda: recorder.publisher_count > 0 and recorder.latest_diagnostics.get("model") == "ready",
                     timeout_s=START_LIMIT_S,
                 )
-            with _player(bag, rate, log.with_name("play.log"), domain_id) as player:
+            play_log = log.with_name(log.name.replace("node", "play"))
+            with _player(bag, rate, play_log, domain_id, watched) as player:
                 _watch(player, process, recorder, demo, console)
             told = len(recorder.recording().diagnostics)
             recorder.wait(lambda: _settled(recorder.recording(), told), timeout_s=LAST_ANSWER_LIMIT_S)
@@ -69,10 +112,12 @@ def run_session(bag: Path, bundle: Path, demo: DemoDrive, log: Path, rate: float
 
 
 @contextmanager
-def _player(bag: Path, rate: float, log: Path, domain_id: int) -> Iterator[subprocess.Popen[bytes]]:
+def _player(
+    bag: Path, rate: float, log: Path, domain_id: int, watched: Sequence[str]
+) -> Iterator[subprocess.Popen[bytes]]:
     """Play the bag in a process of its own, ended with the block."""
     command = [sys.executable, "-m", "reloc_ros", "play", str(bag), "--rate", str(rate)]
-    command += ["--wait-for-subscribers", "/camera/image", "/tf", "/tf_static"]
+    command += ["--wait-for-subscribers", *watched]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, "ROS_DOMAIN_ID": str(domain_id)}
@@ -88,7 +133,7 @@ def _player(bag: Path, rate: float, log: Path, domain_id: int) -> Iterator[subpr
 
 
 def _watch(
-    player: subprocess.Popen[bytes], process: NodeProcess, recorder: Recorder, demo: DemoDrive, console: Console
+    player: subprocess.Popen[bytes], process: NodeProcess, recorder: Recorder, demo: Filmed, console: Console
 ) -> None:
     """Show what the node says until the bag is over."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeElapsedColumn())
@@ -110,13 +155,15 @@ def _watch(
             before = poses
 
 
-def _now(recorder: Recorder, demo: DemoDrive, *, answered: bool) -> str:
+def _now(recorder: Recorder, demo: Filmed, *, answered: bool) -> str:
     """Return one line on the present state."""
     values = recorder.latest_diagnostics
     counts = f"{recorder.pose_count} poses, {values.get('frames_withheld', '0')} withheld"
     if not answered:
         return f"[yellow]{values.get('trust_state', '')}[/] ({values.get('trust_detail', '')[:40]}) | {counts}"
     recording = recorder.recording()
+    if recording.map_frames[-1] == ORIGIN_FRAME:
+        return f"[yellow]no map yet[/], poses are relative to the first image | {counts}"
     index = int(np.searchsorted(demo.stamps_ns, recording.stamps_ns[-1]))
     estimated, true = recording.T_map_camera[-1], demo.T_map_camera[min(index, len(demo.steps) - 1)]
     metres, degrees = translation_error_m(estimated, true), rotation_error_deg(estimated, true)

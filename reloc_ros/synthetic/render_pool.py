@@ -56,11 +56,11 @@ class RenderPool:
         """Stop the processes."""
         self._pool.shutdown(cancel_futures=True)
 
-    def render(self, shots: Iterable[Shot]) -> Iterator[Image]:
-        """Yield the picture of each shot, in order; only a few are kept waiting."""
+    def render(self, shots: Iterable[Shot], camera: Camera | None = None) -> Iterator[Image]:
+        """Yield the picture of each shot, in order, of the pool's camera or another; only a few are kept waiting."""
         waiting: deque[Future[Image]] = deque()
         for shot in shots:
-            waiting.append(self._pool.submit(_render, self._camera, shot))
+            waiting.append(self._pool.submit(_render, camera or self._camera, shot))
             if len(waiting) > 4 * self._workers:
                 yield waiting.popleft().result()
         while waiting:
