@@ -46,9 +46,17 @@ def run(args: argparse.Namespace) -> int:
 
     bundle = load_bundle(args.bundle)
     images = None if args.images is None else images_in(args.images, bundle.manifest)
-    cache = EngineCache(args.cache)
+    # Of a sequence both graphs: what sees a frame, and what adds it to those before.
+    graphs = [bundle] if bundle.manifest.sequence is None else [bundle.encoder(), bundle]
+    results = [_run(args, graph, EngineCache(args.cache), images) for graph in graphs]
+    return max(results)
+
+
+def _run(args: argparse.Namespace, bundle: Bundle, cache: EngineCache, images: list[Image] | None) -> int:
+    """Build, judge and keep the engine of one graph; return the exit code."""
     build = _quantize if args.precision == _INT8 else _build
     attempts, backend, device = build(args, bundle, cache, images)
+    print(bundle.model_path)
     for attempt in attempts:
         print(f"{attempt.precision}: {'not used' if attempt.failed else 'kept'}")
         for name, verdict in attempt.verdicts.items():
@@ -58,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"  built in {cost.seconds:.1f} s with {cost.peak_memory_bytes / 2**20:.0f} MiB at most")
     last = attempts[-1]
     if last.failed or last.entry is None:
-        print("no engine has the right poses; the back end onnxruntime serves this bundle")
+        print("no engine has the right poses; the back end onnxruntime serves this graph")
         return EXIT_NO_ENGINE
     key = last.entry.key
     print(f"{last.entry.path}: {last.precision} for {key.target}, {key.flavour} {key.version}, back end {backend}")

@@ -243,6 +243,8 @@ class _Conversion:
 
     def _drop_unused_constants(self) -> None:
         used = {name for node in self._graph.node for name in _all_inputs(node)}
+        # What never changes may be an output as it is: that a sequence has begun, for one.
+        used |= {output.name for output in self._graph.output}
         kept = [tensor for tensor in self._graph.initializer if tensor.name in used]
         del self._graph.initializer[:]
         self._graph.initializer.extend(kept)

@@ -108,7 +108,7 @@ def model_status(view: NodeView) -> DiagnosticStatus:
         level, text = ERROR, "the worker thread has ended; clean up and configure the node again"
     elif view.model == "loading":
         level, text = WARN, "the model is being loaded; images wait"
-    elif view.engine.startswith("failed"):
+    elif "failed" in view.engine and "found" not in view.engine:
         level, text = WARN, f"{text}, on {view.backend} because the engine {view.engine}"
     values = {
         "state": view.lifecycle,

@@ -139,6 +139,7 @@ def _sequence(bundle: Bundle, settings: Settings, load_anchors: Load | None) -> 
             method=manifest.method if anchors is None else f"{manifest.method} anchored by {anchors.method}",
             camera_model=_PANORAMA if settings.camera_model == FROM_BUNDLE else settings.camera_model,
             backend=serving.backend,
+            engine=serving.engine,
             map_frames=(settings.map_frame or _MAP_FRAME,) if anchors is None else anchors.map_frames,
             fingerprint=" ".join(manifest.files.values()) if anchors is None else anchors.fingerprint,
             close=close,

@@ -11,7 +11,7 @@ from reloc_ros.bundle.load import Bundle
 from reloc_ros.bundle.manifest import GateSpec
 from reloc_ros.cameras.rig import RigCamera
 from reloc_ros.geometry import covariance, se3
-from reloc_ros.inference.backend import AUTO, DEFAULT_BACKEND, Backend
+from reloc_ros.inference.backend import Backend
 from reloc_ros.inference.serving import serve
 from reloc_ros.localization.sequence import SequenceEstimate, SequenceLocalizer
 from reloc_ros.localization.sequence_tracker import SequenceLimits
@@ -93,11 +93,13 @@ class SequenceServing:
     Args:
         frames: localizes with them.
         backend: runs the encoder, the larger one.
+        engine: says how the searches for engines stand.
         close: frees both.
     """
 
     frames: SequenceFrames
     backend: Backend
+    engine: Callable[[], str]
     close: Callable[[], None]
 
 
@@ -112,11 +114,13 @@ def serve_sequence(bundle: Bundle, settings: Settings, fixes: FrameLocalizer | N
     Raises:
         BackendError: the back end cannot be used.
     """
-    # Engines are built of single graphs, without the state that goes round.
-    name = DEFAULT_BACKEND if settings.backend == AUTO else settings.backend
-    manifest, period_s = bundle.manifest, settings.engine_search_period_s
+    manifest, name, period_s = bundle.manifest, settings.backend, settings.engine_search_period_s
     encoder = serve(bundle.encoder(), name, settings.threads, period_s)
-    step = serve(bundle, name, settings.threads, period_s)
+    try:
+        step = serve(bundle, name, settings.threads, period_s)
+    except Exception:
+        encoder.close()
+        raise
     limits = SequenceLimits(max_gap_s=settings.sequence_max_gap_s, roll_check=settings.sequence_roll_check)
     sequence = SequenceLocalizer(manifest, encoder.backend, step.backend, limits)
 
@@ -124,5 +128,9 @@ def serve_sequence(bundle: Bundle, settings: Settings, fixes: FrameLocalizer | N
         encoder.close()
         step.close()
 
+    def engine() -> str:
+        found = [f"{graph}: {said}" for graph, said in (("encoder", encoder.engine()), ("step", step.engine())) if said]
+        return "; ".join(found)
+
     frames = SequenceFrames(sequence, manifest.scenes[0].gate, fixes)
-    return SequenceServing(frames=frames, backend=encoder.backend, close=close)
+    return SequenceServing(frames=frames, backend=encoder.backend, engine=engine, close=close)

@@ -315,3 +315,19 @@ def test_what_is_no_graph_is_refused(tmp_path):
         write_with_precision(tmp_path / "x.onnx", tmp_path / "y.onnx", "fp16")
     with pytest.raises(ExportError, match="choose one of fp16, bf16, mixed, fp32"):
         write_with_precision(tmp_path / "x.onnx", tmp_path / "y.onnx", "int4")
+
+
+def test_a_constant_that_is_an_output_stays(tmp_path):
+    generator = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["a"], "first"),
+        helper.make_node("MatMul", ["a", "second"], ["b"], "second"),
+        helper.make_node("MatMul", ["b", "last"], ["y"], "last"),
+    ]
+    constants = {name: generator.normal(size=(4, 4)) for name in ("first", "second", "last")}
+    outputs = {"y": [1, 4], "started": [1]}
+    write_model(tmp_path / "m.onnx", nodes, {"x": [1, 4]}, outputs, {**constants, "started": np.ones(1)})
+    for precision in ("fp16", "fp32"):
+        write_with_precision(tmp_path / "m.onnx", tmp_path / "n.onnx", precision)
+        session = onnxruntime.InferenceSession(str(tmp_path / "n.onnx"))
+        assert session.run(["started"], {"x": np.ones((1, 4), np.float32)})[0] == 1.0
