@@ -16,7 +16,7 @@ from reloc_ros.geometry import se3
 from reloc_ros.types import Array, Image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RigCamera:
     """A calibrated rig.
 

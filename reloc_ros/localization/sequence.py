@@ -6,6 +6,7 @@ As in `localizer`, but the pose is relative to the first frame, and what the fra
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -77,7 +78,7 @@ class SequenceLocalizer:
         self._canvas = Canvas(manifest.input.width, manifest.input.height)
         self._limits = limits or SequenceLimits()
         self._tracker = SequenceTracker(self._network, self._scene.covariance, self._limits)
-        self._reset_reason: str | None = None
+        self._resets: deque[str] = deque()
         self.stage_seconds: dict[str, float] = {}
         """Duration of each stage that ran in the last call, seconds."""
 
@@ -97,7 +98,7 @@ class SequenceLocalizer:
 
     def reset(self, why: str) -> None:
         """Make the next frame the first one. May be called while another thread localizes."""
-        self._reset_reason = why
+        self._resets.append(why)
 
     @property
     def state(self) -> SequenceState | None:
@@ -128,9 +129,8 @@ class SequenceLocalizer:
         return self._paint(frame)[..., :3]
 
     def _prepare(self, frame: Frame) -> Image | Failure:
-        why, self._reset_reason = self._reset_reason, None
-        if why is not None:
-            self._tracker.begin(why)
+        while self._resets:
+            self._tracker.begin(self._resets.popleft())
         refused = self._tracker.admit(frame.stamp_ns)
         if refused is not None:
             return refused

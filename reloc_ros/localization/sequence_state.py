@@ -17,6 +17,9 @@ from reloc_ros.localization.sequence_anchor import Anchor, Drift, Passage
 from reloc_ros.types import Array
 
 _ARRAY = "array_"
+_FEATURE = "the feature"
+"""Beside the arrays, in messages; no tensor of a graph is called so."""
+
 _RIGID_TOLERANCE = 1e-6
 
 
@@ -28,6 +31,8 @@ class SequenceState:
         version: of the network's state; another network's means nothing.
         arrays: the network's state by name, float32.
         stamp_ns: of the keyframe.
+        feature: (1, F) of the keyframe.
+        usual_change: mean distance of the features of two keyframes that follow each other; 0 before the second.
         keyframes: since the present origin.
         travelled_m: way from keyframe to keyframe since the present origin.
         T_first_origin: (4, 4) present origin to first frame.
@@ -41,6 +46,8 @@ class SequenceState:
     version: int
     arrays: dict[str, NDArray[np.float32]]
     stamp_ns: int
+    feature: NDArray[np.float32]
+    usual_change: float = 0.0
     keyframes: int = 1
     travelled_m: float = 0.0
     T_first_origin: Array = field(default_factory=lambda: np.eye(4))
@@ -55,6 +62,8 @@ class SequenceState:
         numbers: dict[str, Any] = {
             "version": np.array(self.version),
             "stamp_ns": np.array(self.stamp_ns),
+            "feature": self.feature,
+            "usual_change": np.array(self.usual_change),
             "keyframes": np.array(self.keyframes),
             "travelled_m": np.array(self.travelled_m),
             "T_first_origin": self.T_first_origin,
@@ -98,6 +107,8 @@ def _state(numbers: dict[str, Any]) -> SequenceState:
             if name.startswith(_ARRAY)
         },
         stamp_ns=int(numbers["stamp_ns"]),
+        feature=np.asarray(numbers["feature"], np.float32),
+        usual_change=float(numbers["usual_change"]),
         keyframes=int(numbers["keyframes"]),
         travelled_m=float(numbers["travelled_m"]),
         T_first_origin=np.asarray(numbers["T_first_origin"], np.float64),
@@ -115,12 +126,15 @@ def _check(state: SequenceState, spec: SequenceSpec) -> None:
         raise BundleError(
             f"saved sequence state has version {state.version}, the bundle's network {spec.state_version}; reset it"
         )
-    expected = {each.name: tuple(each.shape) for each in spec.state}
-    found = {name: array.shape for name, array in state.arrays.items()}
+    arrays = {**state.arrays, _FEATURE: state.feature}
+    expected = {**{each.name: tuple(each.shape) for each in spec.state}, _FEATURE: (1, spec.feature)}
+    found = {name: array.shape for name, array in arrays.items()}
     if found != expected:
         raise BundleError(f"saved sequence state has arrays {found}, the bundle's network {expected}; reset it")
-    names = [name for name, array in state.arrays.items() if not np.all(np.isfinite(array))]
-    drifts = np.concatenate([_drift_numbers(state.spent), _drift_numbers(state.peak), [state.travelled_m]])
+    names = [name for name, array in arrays.items() if not np.all(np.isfinite(array))]
+    drifts = np.concatenate(
+        [_drift_numbers(state.spent), _drift_numbers(state.peak), [state.travelled_m, state.usual_change]]
+    )
     if names or not np.all(np.isfinite(drifts)) or np.any(drifts < 0.0):
         raise BundleError(f"saved sequence state is not finite in {', '.join(names) or 'its drift'}; reset it")
     poses = [state.T_first_origin, state.T_origin_keyframe]

@@ -37,6 +37,12 @@ _RESTART_NS = NS_PER_S
 
 _ODOMETRY = OdometryNoise()
 
+_ALIKE = 1.5
+"""Two frames are of one place when their features differ by no more than so many times those of two keyframes do."""
+
+_NEWS = 0.1
+"""Share of the latest keyframe in the running mean."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceLimits:
@@ -212,6 +218,8 @@ class SequenceTracker:
             arrays=step.arrays,
             stamp_ns=frame.stamp_ns,
             keyframes=state.keyframes + 1,
+            feature=frame.feature,
+            usual_change=_blend(state.usual_change, _change(frame.feature, state.feature)),
             travelled_m=state.travelled_m + moved_m,
             T_origin_keyframe=step.T_origin_camera,
             T_odom_keyframe=frame.T_odom_camera,
@@ -230,7 +238,9 @@ class SequenceTracker:
         T_first_origin = followed.T_first_origin @ followed.T_origin_camera
         self._say(f"new origin after {followed.travelled_m:.1f} m, of which the network was trained on no more")
         spent = replace(followed.drift, turned_rad2=followed.drift.rotation_rad2)
-        self.state = replace(self._fresh_state(frame, step), T_first_origin=T_first_origin, spent=spent)
+        usual_change = 0.0 if self.state is None else self.state.usual_change
+        fresh = self._fresh_state(frame, step)
+        self.state = replace(fresh, T_first_origin=T_first_origin, spent=spent, usual_change=usual_change)
 
     def _bridged(self, frame: SequenceFrame, state: SequenceState, T_keyframe_camera: Array, why: str) -> Followed:
         """The frame cannot be compared with the last keyframe, but odometry knows the way between."""
@@ -246,7 +256,8 @@ class SequenceTracker:
         step = self._network.step(frame.feature, self._network.fresh())
         T_first_origin = state.T_first_origin @ state.T_origin_keyframe @ T_keyframe_camera
         self._say(f"new origin, tied by odometry: {why}")
-        self.state = replace(self._fresh_state(frame, step), T_first_origin=T_first_origin, spent=spent)
+        fresh = self._fresh_state(frame, step)
+        self.state = replace(fresh, T_first_origin=T_first_origin, spent=spent, usual_change=state.usual_change)
         return self._placed(step, self.state, is_keyframe=True)
 
     def _broken(self, frame: SequenceFrame, why: str) -> Followed:
@@ -255,7 +266,9 @@ class SequenceTracker:
         if checkpoint is not None and self.state is not None and checkpoint.stamp_ns != self.state.stamp_ns:
             step = self._network.step(frame.feature, checkpoint.arrays)
             T_keyframe_camera = self._moved(step, checkpoint)
-            if not self._policy.too_far(T_keyframe_camera):
+            # Of places that it never saw together the network says anything; their features must be alike as well.
+            alike = _change(frame.feature, checkpoint.feature) <= _ALIKE * checkpoint.usual_change
+            if alike and not self._policy.too_far(T_keyframe_camera):
                 self._say(f"went on from the state of {checkpoint.stamp_ns / NS_PER_S:.3f} s: {why}")
                 return self._next(frame, step, checkpoint, T_keyframe_camera)
         self.begin(f"first frame: {why}")
@@ -266,6 +279,7 @@ class SequenceTracker:
             version=self._network.spec.state_version,
             arrays=step.arrays,
             stamp_ns=frame.stamp_ns,
+            feature=frame.feature,
             T_odom_keyframe=frame.T_odom_camera,
         )
 
@@ -294,6 +308,15 @@ class SequenceTracker:
 def _between(T_odom_one: Array | None, T_odom_other: Array | None) -> Array | None:
     """Return the transform from the other to the one through odometry, where both are known."""
     return None if T_odom_one is None or T_odom_other is None else se3.inverse(T_odom_one) @ T_odom_other
+
+
+def _change(feature: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(feature - other))
+
+
+def _blend(usual: float, latest: float) -> float:
+    """Return the running mean with another value in it; the first is taken whole."""
+    return latest if usual == 0.0 else usual + _NEWS * (latest - usual)
 
 
 def _sum(spent: Drift, peak: Drift) -> Drift:

@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_LINES = 5
+"""Of a caption: verdict, scene, state, latency, and one for what is long."""
+
 # Stands for an image that does not decode.
 NO_IMAGE = np.zeros((240, 320, 3), dtype=np.uint8)
 
@@ -114,9 +117,7 @@ class FramePath:
         except ImageError as error:
             return Failure(reason=Reason.BAD_IMAGE, detail=str(error))
         if arrival.stamp_ns <= 0:
-            seconds = arrival.stamp_ns / NS_PER_S
-            detail = f"the image's stamp is {seconds:g} s, expected its time of exposure; correct the camera driver"
-            return Failure(reason=Reason.BAD_IMAGE, detail=detail)
+            return undated(arrival.stamp_ns)
         height, width = image.shape[:2]
         camera = self._cameras.camera(self._model.camera_model, width, height)
         if isinstance(camera, Failure):
@@ -164,18 +165,21 @@ class FramePath:
 
     def _picture(self, arrival: Arrival, frame: Frame | Failure, outcome: Judged | Failure, latency_s: float) -> Image:
         latency = f"latency {latency_s * 1e3:.0f} ms"
+        state = self._navigation.state_line
         image = self._seen(arrival, frame)
         if isinstance(outcome, Failure):
             rejected = Rejected(reason=outcome.reason, detail=outcome.detail, stamp_ns=arrival.stamp_ns)
-            return annotate(image, Caption(verdict=verdict(rejected), is_pose=False, notes=(latency,)))
+            return annotate(
+                image, Caption(verdict=verdict(rejected), is_pose=False, notes=(state, latency)), lines=_LINES
+            )
         estimate, decision = outcome.placed.estimate, outcome.judgement.decision
         probability = estimate.evidence.get(SCENE_PROBABILITY)
         scene = f"scene {estimate.scene}" + ("" if probability is None else f" {probability:.0%}")
         seen = verdict(replace(estimate, map_frame=outcome.placed.map_frame))
         if decision.publish is None:
-            seen = f"withheld ({decision.state.value}, {decision.cause.value}): {seen}"
-        caption = Caption(verdict=seen, is_pose=decision.publish is not None, notes=(scene, latency))
-        return annotate(image, caption, estimate.cell_weights)
+            seen = f"withheld: {seen}"
+        caption = Caption(verdict=seen, is_pose=decision.publish is not None, notes=(scene, state, latency))
+        return annotate(image, caption, estimate.cell_weights, lines=_LINES)
 
     def _seen(self, arrival: Arrival, frame: Frame | Failure) -> Image:
         """Return what the network saw of the frame; else the camera's image; else none."""
@@ -196,3 +200,9 @@ class FramePath:
         except Exception as error:  # one frame's fault is named in diagnostics; the next frame is a new chance
             _log.exception("%s", fault.value)
             return Failure(reason=fault, detail=f"{type(error).__name__}: {error}")
+
+
+def undated(stamp_ns: int) -> Failure:
+    """Return what to say of an image whose stamp is no time."""
+    detail = f"the image's stamp is {stamp_ns / NS_PER_S:g} s, expected its time of exposure; correct the camera driver"
+    return Failure(reason=Reason.BAD_IMAGE, detail=detail)

@@ -7,7 +7,7 @@ from typing import Any
 from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.localization.solve.solution import Failure
 from reloc_ros.node.frame_intake import Arrival
-from reloc_ros.node.frame_path import NO_IMAGE, FramePath, Judged
+from reloc_ros.node.frame_path import NO_IMAGE, FramePath, Judged, undated
 from reloc_ros.node.rig_images import RigImages, RigSource
 from reloc_ros.node.sequence_frames import SequenceFrames
 from reloc_ros.node.transforms import Placed
@@ -34,7 +34,7 @@ class SequencePath(FramePath):
 
     def _to_frame(self, arrival: Arrival) -> Frame | Failure:
         if isinstance(arrival.message, RigImages) and self._rig is not None:
-            return self._rig.frame(arrival.message)
+            return undated(arrival.stamp_ns) if arrival.stamp_ns <= 0 else self._rig.frame(arrival.message)
         frame = super()._to_frame(arrival)
         if isinstance(frame, Failure) or not isinstance(frame.camera, EquirectangularCamera):
             return frame

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reloc_ros.bundle.manifest import GateSpec
+from reloc_ros.localization import planar
 from reloc_ros.localization.decision import Cause, Decision, State
 from reloc_ros.localization.fusion import NS_PER_S, Belief, OdometryNoise, predict
 from reloc_ros.localization.sequence import SequenceEstimate
@@ -214,6 +215,8 @@ class SequenceTrust:
     def _carry(self, anchor: Anchor, placed: Placed, now: Passage, judged: Judgement | None) -> Judgement:
         T_map_body, covariance = anchor.carry(now)
         belief = replace(placed.fix, T_map_body=T_map_body, covariance=covariance)
+        if self._settings.planar:
+            belief = planar.flatten_belief(belief)
         std_m, std_rad = belief.position_std_m, belief.rotation_std_rad
         doubt = f"{std_m:.2f} m, {std_rad:.3f} rad uncertain (limits {self._limit_m:.2f} m, {self._limit_rad:.3f} rad)"
         if std_m > self._limit_m or std_rad > self._limit_rad:

@@ -222,6 +222,22 @@ def test_after_a_break_it_goes_on_from_the_checkpoint_when_the_camera_is_there_a
     np.testing.assert_allclose(answer.T_map_camera, true_pose(14), atol=1e-5)
 
 
+def test_a_place_that_looks_otherwise_is_not_that_of_the_checkpoint_whatever_the_network_says() -> None:
+    localizer, _, step = truth_localizer(POSES)
+    run(localizer, range(13))
+    localizer.checkpoint()
+    run(localizer, range(13, 40))
+    answer = step.run
+
+    def near(inputs: dict[str, object]) -> dict[str, object]:
+        return {**answer(inputs), "inter_translation_m": np.full((1, 3), 0.1), "inter_rotation": np.eye(3)[np.newaxis]}
+
+    step.run = near  # type: ignore[method-assign, assignment]
+    found = accepted(localizer.localize(panorama(18, START_NS + 80 * STEP_NS)))
+    assert "first frame: no frame for" in found.note
+    np.testing.assert_allclose(found.T_map_camera, np.eye(4), atol=1e-6)
+
+
 def test_a_saved_sequence_goes_on_in_another_localizer() -> None:
     localizer, _, _ = truth_localizer(POSES)
     run(localizer, range(13))
