@@ -189,6 +189,9 @@ class _Attempt:
             except EngineBuildError as error:
                 return Attempt(precision=self._precision, verdicts={**verdicts, "engine": f"failed: {error}"})
         verdicts["engine"] = self._judge_engine(entry)
+        if self._cache.get(entry.key) is None:
+            # It could not even be deserialized, and the cache does not keep such files.
+            return Attempt(precision=self._precision, verdicts=verdicts)
         entry = self._cache.judge(entry.key, verdicts)
         return Attempt(precision=self._precision, entry=entry, verdicts=verdicts)
 

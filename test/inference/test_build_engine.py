@@ -128,6 +128,21 @@ def test_without_an_engine_that_passes_onnxruntime_serves(bundle, cache):
         TensorRTBackend(bundle, cache=cache, library=machine.library, cuda=machine.cuda)
 
 
+def test_an_engine_that_cannot_be_deserialized_gives_way_too(bundle, cache):
+    compiler = FakeCompiler()
+
+    def torn(model, path, library, target, progress):
+        cost = compiler(model, path, library, target, progress)
+        if compiler.built[-1] == "fp16":
+            path.write_bytes(b"half an engine")
+        return cost
+
+    attempts = build_best(bundle, cache, fake_machine(), compiles=torn)
+    assert tried(attempts) == ["fp16", "mixed"]
+    assert "cannot deserialize" in attempts[0].verdicts["engine"]
+    assert not attempts[1].failed
+
+
 def test_without_a_gpu_nothing_is_claimed(bundle, cache):
     attempts = build_best(bundle, cache, fake_machine(gpu=False), target="sm89", compiles=FakeCompiler())
     entry = attempts[-1].entry
