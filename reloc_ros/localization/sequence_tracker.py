@@ -249,10 +249,7 @@ class SequenceTracker:
         position_m2, rotation_rad2 = _ODOMETRY.variances(travel_m=metres, turn_rad=radians, seconds=seconds)
         drift = _sum(state.spent, state.peak)
         turned_rad2 = drift.rotation_rad2 + rotation_rad2
-        swung_m2 = (drift.rotation_rad2 - drift.turned_rad2) * metres**2
-        spent = Drift(
-            position_m2=drift.position_m2 + position_m2 + swung_m2, rotation_rad2=turned_rad2, turned_rad2=turned_rad2
-        )
+        spent = Drift(position_m2=drift.position_m2 + position_m2, rotation_rad2=turned_rad2, turned_rad2=turned_rad2)
         step = self._network.step(frame.feature, self._network.fresh())
         T_first_origin = state.T_first_origin @ state.T_origin_keyframe @ T_keyframe_camera
         self._say(f"new origin, tied by odometry: {why}")
