@@ -75,6 +75,12 @@ class Navigation:
         if settings().role == "initializer":
             self._initializer = Initializer(node, settings, lambda stamp_ns: transforms.odometry(stamp_ns, wait=False))
 
+    @property
+    def state_line(self) -> str:
+        """What is believed and why, in a line for pictures."""
+        decision = self._judgement.decision
+        return f"{decision.state.value} ({decision.cause.value}): {decision.detail}"
+
     def serve(self, model: Model) -> None:
         """Say which model finds the poses, and what its maps are called."""
         self._method, self._bundle = model.method, model.fingerprint

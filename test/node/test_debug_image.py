@@ -34,9 +34,9 @@ def captions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     drawn: list[Any] = []
     draw = frame_path.annotate
 
-    def annotate(image: Any, caption: Any, *more: Any) -> Any:
+    def annotate(image: Any, caption: Any, *more: Any, **named: Any) -> Any:
         drawn.append(caption)
-        return draw(image, caption, *more)
+        return draw(image, caption, *more, **named)
 
     monkeypatch.setattr(frame_path, "annotate", annotate)
     return drawn
@@ -78,7 +78,8 @@ def test_nothing_is_drawn_until_somebody_looks(captions: list[Any]) -> None:
         assert [caption.is_pose for caption in captions] == [True]
         assert captions[0].verdict.startswith("pose x 0.70 y -0.20 z 0.30 m in map, std 0.")
         assert captions[0].notes[0] == "scene room"
-        assert captions[0].notes[1].startswith("latency ")
+        assert captions[0].notes[1] == "tracking (accepted): each image is believed by itself"
+        assert captions[0].notes[2].startswith("latency ")
 
 
 def test_the_picture_shows_the_image_and_where_the_pose_rests(tmp_path: Path) -> None:
@@ -115,6 +116,7 @@ def test_a_rejected_frame_has_a_picture_too(
         robot.send_image(number, START_NS, **changes)
         robot.spin_until(lambda: len(pictures) == 1)
         assert captions[0].verdict.startswith(named)
+        assert captions[0].notes[0] == "init (no_fix_yet): no image was tried yet"
         assert not captions[0].is_pose
         assert robot.poses == []
 
