@@ -130,11 +130,13 @@ def _read(args: argparse.Namespace) -> tuple[str, PosedImages]:
     """Return what to evaluate on, and its name in the report."""
     from reloc_ros.datasets.posed_images import read_dataset
     from reloc_ros.errors import ConfigError
+    from reloc_ros.evaluation.readable import without_unreadable
     from reloc_ros.mapping.source import complete_options, read_drive
 
     given = given_bag_options(args)
     if args.bag is not None:
-        return f"rosbag:{args.bag}", read_drive(args.bag, complete_options(args.bag, given))
+        drive = read_drive(args.bag, complete_options(args.bag, given))
+        return f"rosbag:{args.bag}", without_unreadable(drive, _track(drive.images, "Reading"))
     if given:
         raise ConfigError(
             f"--{'/--'.join(given)} speak of a bag, but --bag is not given; write --data FORMAT:PATH?OPTION"
