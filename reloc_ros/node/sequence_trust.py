@@ -189,7 +189,7 @@ class SequenceTrust:
 
     def _judge_fix(self, fixes: Trust, placed: Placed, now: Passage, fix: Placed | Failure) -> Judgement:
         """Return what the absolute fix of this image means; without odometry the sequence tells of the motion."""
-        T_odom_body = placed.fix.T_odom_body if self._settings.uses_odometry else now.T_first_body
+        T_odom_body = self._motion_at(placed, now)
         if isinstance(fix, Failure):
             return fixes.on_rejected(now.stamp_ns, T_odom_body, f"{fix.reason.value}: {fix.detail}")
         judged = fixes.on_fix(fix.map_frame, replace(fix.fix, T_odom_body=T_odom_body))
@@ -201,6 +201,10 @@ class SequenceTrust:
         elif judged.decision.cause in _LOSSES:
             self._give_up()
         return judged
+
+    def _motion_at(self, placed: Placed, now: Passage) -> Array:
+        """Return what tells the fixes of the motion: odometry, else the sequence."""
+        return placed.fix.T_odom_body if self._settings.uses_odometry else now.T_first_body
 
     def _answer(self, placed: Placed, now: Passage, judged: Judgement | None) -> Judgement:
         if judged is not None and judged.decision.publish is not None:
@@ -226,6 +230,10 @@ class SequenceTrust:
             detail = f"the sequence carried the pose until it was {doubt}"
             return Judgement(decision=Decision(state=State.LOST, cause=Cause.UNCERTAIN, detail=detail))
         began, self._carried = self._latest.decision.trusted is None, belief
+        if self._fixes is not None and judged is not None and judged.decision.cause is Cause.TIMED_OUT:
+            # What dead reckoning lost, the sequence still has: few fixes that agree with it are enough to return.
+            T_odom_body = self._motion_at(placed, now)
+            self._fixes.on_prior(anchor.map_frame, replace(belief, T_odom_body=T_odom_body), anchor=False)
         trusted, state, why = belief, State.DEGRADED, ""
         if judged is not None:
             why = f"; {judged.decision.cause.value}: {judged.decision.detail}"

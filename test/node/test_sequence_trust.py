@@ -172,6 +172,21 @@ def test_a_loss_and_a_reset_untie_the_map() -> None:
         assert told(ours.on_sequence(placed(2), NOTHING))[:2] == ("spr_origin", state)
 
 
+def test_fixes_that_agree_with_the_carried_pose_return_to_trust_sooner_than_they_earned_it() -> None:
+    node = Settings(tf_mode="map_to_camera", votes_at_first=6.0, degraded_after_s=1.0, lost_after_s=3.0)
+    ours = trust(node)
+    earned = next(step for step in range(30) if told(ours.on_sequence(placed(step), fix(step)))[1] is State.TRACKING)
+    blind = [ours.on_sequence(placed(step), NOTHING) for step in range(earned + 1, earned + 9)]
+    assert "timed_out" in " ".join(judgement.decision.detail for judgement in blind)
+    assert all(told(judgement)[0] == "map" for judgement in blind)
+    returned = next(
+        step
+        for step in range(30)
+        if told(ours.on_sequence(placed(earned + 9 + step), fix(earned + 9 + step)))[2] is not Cause.CARRIED
+    )
+    assert 0 < returned < 0.5 * earned
+
+
 def test_without_images_the_pose_ends() -> None:
     ours = trust(fixes=False)
     ours.on_sequence(placed(0), NOTHING)
