@@ -126,7 +126,12 @@ def _sequence(bundle: Bundle, settings: Settings, load_anchors: Load | None) -> 
 
     def load() -> Model:
         anchors = None if load_anchors is None else load_anchors()
-        serving = serve_sequence(bundle, settings, None if anchors is None else anchors.localizer)
+        try:
+            serving = serve_sequence(bundle, settings, None if anchors is None else anchors.localizer)
+        except Exception:
+            if anchors is not None:
+                anchors.close()
+            raise
 
         def close() -> None:
             serving.close()
