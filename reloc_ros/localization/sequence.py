@@ -20,13 +20,14 @@ from reloc_ros.cameras.canvas import Canvas
 from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.cameras.rig import RigCamera
 from reloc_ros.inference.backend import Backend
+from reloc_ros.localization.followed import Followed, SequenceFrame
 from reloc_ros.localization.gate import gate
 from reloc_ros.localization.localizer import FAULT_OF_STAGE
 from reloc_ros.localization.roll_check import widened_by_roll
 from reloc_ros.localization.sequence_anchor import ORIGIN_FRAME, Anchor, Drift
 from reloc_ros.localization.sequence_network import SequenceNetwork, StateArrays, Step
 from reloc_ros.localization.sequence_state import SequenceState, restore
-from reloc_ros.localization.sequence_tracker import Followed, SequenceFrame, SequenceLimits, SequenceTracker
+from reloc_ros.localization.sequence_tracker import SequenceLimits, SequenceTracker
 from reloc_ros.localization.solve.solution import Failure, Solution
 from reloc_ros.types import Array, Estimate, Frame, Image, Reason, Rejected
 

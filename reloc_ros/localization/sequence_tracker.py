@@ -13,7 +13,6 @@ state began with; the tracker ties each origin to the first frame, so that what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,10 +21,11 @@ from numpy.typing import NDArray
 from reloc_ros.bundle.manifest import CovarianceSpec
 from reloc_ros.geometry import se3
 from reloc_ros.localization.calibration import calibrated
+from reloc_ros.localization.followed import Followed, SequenceFrame, joined
 from reloc_ros.localization.fusion import NS_PER_S, OdometryNoise, motion
 from reloc_ros.localization.keyframes import KeyframePolicy
 from reloc_ros.localization.sequence_anchor import Anchor, Drift
-from reloc_ros.localization.sequence_network import SequenceNetwork, StateArrays, Step
+from reloc_ros.localization.sequence_network import SequenceNetwork, Step
 from reloc_ros.localization.sequence_state import SequenceState
 from reloc_ros.localization.solve.solution import Failure
 from reloc_ros.types import Array, Reason
@@ -59,51 +59,6 @@ class SequenceLimits:
     max_motion_m: float = 1.5
     max_motion_rad: float = 1.05
     roll_check: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class SequenceFrame:
-    """A frame as the tracker sees it.
-
-    Args:
-        stamp_ns: message time.
-        feature: (1, F) float32.
-        T_odom_camera: (4, 4) of the camera at the stamp; None without odometry.
-        check: makes a step less certain where there is reason to.
-    """
-
-    stamp_ns: int
-    feature: NDArray[np.float32]
-    T_odom_camera: Array | None
-    check: Callable[[Step, StateArrays], Step]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Followed:
-    """A frame in its place.
-
-    Args:
-        T_origin_camera: (4, 4), as the network says.
-        T_first_origin: (4, 4) of that origin.
-        variances: (6,) of T_origin_camera, calibrated.
-        spent: drift from the first frame to the origin.
-        peak: largest drift since, this frame included.
-        is_keyframe: whether it fed the state.
-        travelled_m: from keyframe to keyframe since the origin.
-    """
-
-    T_origin_camera: Array
-    T_first_origin: Array
-    variances: Array
-    spent: Drift
-    peak: Drift
-    is_keyframe: bool
-    travelled_m: float
-
-    @property
-    def drift(self) -> Drift:
-        """Since the first frame."""
-        return _sum(self.spent, self.peak)
 
 
 class SequenceTracker:
@@ -247,7 +202,7 @@ class SequenceTracker:
         metres, radians = motion(T_keyframe_camera)
         seconds = (frame.stamp_ns - state.stamp_ns) / NS_PER_S
         position_m2, rotation_rad2 = _ODOMETRY.variances(travel_m=metres, turn_rad=radians, seconds=seconds)
-        drift = _sum(state.spent, state.peak)
+        drift = joined(state.spent, state.peak)
         turned_rad2 = drift.rotation_rad2 + rotation_rad2
         spent = Drift(position_m2=drift.position_m2 + position_m2, rotation_rad2=turned_rad2, turned_rad2=turned_rad2)
         step = self._network.step(frame.feature, self._network.fresh())
@@ -314,11 +269,3 @@ def _change(feature: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 def _blend(usual: float, latest: float) -> float:
     """Return the running mean with another value in it; the first is taken whole."""
     return latest if usual == 0.0 else usual + _NEWS * (latest - usual)
-
-
-def _sum(spent: Drift, peak: Drift) -> Drift:
-    return Drift(
-        position_m2=spent.position_m2 + peak.position_m2,
-        rotation_rad2=spent.rotation_rad2 + peak.rotation_rad2,
-        turned_rad2=spent.turned_rad2,
-    )
