@@ -16,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
 
 from reloc_ros.errors import ConfigError
+from reloc_ros.node.rig_images import rig_topics
 from reloc_ros.node.settings import Settings
 
 TABLE: tuple[Field[Any], ...] = fields(Settings)
@@ -72,6 +73,8 @@ def require(node: LifecycleNode, settings: Settings, problems: dict[str, str]) -
             "parameter bundle is empty, expected the folder of a bundle; set it, and check that the parameter file "
             f"addresses this node ({node.get_fully_qualified_name()} or /**)"
         )
+    if settings.rig_cameras:
+        rig_topics(settings.rig_cameras)
     contradiction = _contradiction(settings)
     if contradiction:
         raise ConfigError(contradiction)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.validate_topic_name import validate_topic_name
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -151,7 +153,7 @@ def rig_topics(names: str) -> dict[str, str]:
     """Return the image topics that the parameter `rig_cameras` names, and the model of each camera.
 
     Raises:
-        ConfigError: there are less than two, one is named twice, or a model is unknown.
+        ConfigError: there are less than two, one is named twice or is no name, or a model is unknown.
     """
     named = [name.strip().partition(":") for name in names.split(",") if name.strip()]
     models = {topic: model or _PINHOLE for topic, _, model in named}
@@ -162,4 +164,9 @@ def rig_topics(names: str) -> dict[str, str]:
         raise ConfigError(
             f"rig_cameras is {names!r}, expected the image topics of two cameras or more, each once, between commas"
         )
+    for topic in models:
+        try:
+            validate_topic_name(topic)
+        except InvalidTopicNameException as error:
+            raise ConfigError(f"rig_cameras names {topic!r}, which is no topic: {error}") from error
     return models

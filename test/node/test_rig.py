@@ -152,6 +152,11 @@ def test_a_rig_needs_a_frame() -> None:
         pass
 
 
+def test_a_topic_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="'right image', which is no topic"):
+        rig_topics("front/image, right image")
+
+
 @pytest.mark.parametrize("names", ["front/image", "a/image,a/image", " , "])
 def test_topics_that_are_no_rig_are_refused(names: str) -> None:
     with pytest.raises(ConfigError, match="two cameras or more"):
