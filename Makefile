@@ -3,7 +3,7 @@
 #
 #   make demo     drive through an apartment, localized over real DDS     (no torch)
 #   make test     the whole test suite
-#   make bench    latency of the node and of inference, as JSON in build/bench
+#   make bench    latency of the networks and of the node: table, JSON and picture in build/bench
 #   make docs     the generated pages of docs/
 #   make lint     ruff and mypy
 #   make setup    only the environment of the demo and the node
@@ -55,9 +55,7 @@ test: $(READY)/test $(READY)/lint
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
 bench: $(READY)/test
-	mkdir -p build/bench
-	$(BIN)/reloc bench node --json build/bench/node.json
-	$(BIN)/reloc bench inference --json build/bench/inference.json
+	$(BIN)/reloc bench --report build/bench
 
 lint: $(READY)/lint
 	$(BIN)/ruff check .

@@ -23,7 +23,11 @@ BENCHES: dict[str, tuple[ModuleType, str]] = {
         bench_node,
         "the node over DDS: latency from image arrival to pose, minus inference, and CPU share at 30 Hz",
     ),
-    "inference": (bench_networks, "the networks alone: every back end of this machine, with torch as the reference"),
+    "inference": (
+        bench_networks,
+        "the networks alone, in every back end of this machine; without a name, `reloc bench` also varies resolution, "
+        "batch and threads, and measures the node",
+    ),
     "ablation": (bench_ablation, "what a part of a method is worth: trainings with and without it"),
     "recovery": (
         bench_recovery,

@@ -64,3 +64,31 @@ def test_a_method_without_a_network_is_refused(tmp_path: Path) -> None:
     bundle = write_truth_bundle(tmp_path / "bundle", [np.eye(4)], method="crystal_ball")
     with pytest.raises(BackendError, match="crystal_ball"):
         make_backend(bundle, tmp_path)
+
+
+def test_a_gpu_that_is_not_there_is_an_error(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reloc_ros.inference.torch_backend import TorchBackend
+
+    torch.save({}, tmp_path / "run.pt")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BackendError, match="no CUDA GPU; use the device cpu"):
+        TorchBackend(bundle, checkpoint=tmp_path / "run.pt", device="cuda")
+
+
+def test_a_compiled_network_is_the_same_network(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reloc_ros.inference.torch_backend import TorchBackend
+
+    torch.save({}, tmp_path / "run.pt")
+    asked = []
+
+    def compile_nothing(network: torch.nn.Module, mode: str | None) -> torch.nn.Module:
+        asked.append(mode)
+        return network
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    backend = TorchBackend(bundle, checkpoint=tmp_path / "run.pt", compiled=True)
+    outputs = backend.run({"image": np.full(INPUT.shape, 7, dtype=np.uint8)})
+    assert asked == [None]
+    assert float(outputs["points_map"].flat[0]) == 7.0

@@ -21,7 +21,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 
 from reloc_ros.bundle.load import write_bundle
 from reloc_ros.errors import BackendError
-from reloc_ros.node import model as node_model
+from reloc_ros.inference import serving
 
 pytestmark = pytest.mark.usefixtures("ros_domain_id")
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -84,7 +84,7 @@ def test_no_transition_waits_for_a_large_model(tmp_path: Path, monkeypatch: pyte
     write_large_bundle(tmp_path / "large", megabytes=100)
     monkeypatch.setattr("reloc_ros.node.relocalizer_node.QUICK_LOAD_S", 0.0)
     monkeypatch.setattr("reloc_ros.node.relocalizer._STOP_S", 0.0)
-    may_load, loaded, real = Event(), [], node_model.create_backend
+    may_load, loaded, real = Event(), [], serving.create_backend
 
     def create_slowly(*arguments: Any) -> Any:
         assert may_load.wait(60.0)
@@ -92,7 +92,7 @@ def test_no_transition_waits_for_a_large_model(tmp_path: Path, monkeypatch: pyte
         loaded.append(backend)
         return backend
 
-    monkeypatch.setattr(node_model, "create_backend", create_slowly)
+    monkeypatch.setattr(serving, "create_backend", create_slowly)
     with fake_robot({"bundle": tmp_path / "large", "tf_mode": "off", "threads": 1}) as robot:
         node = robot.node
         unconfigured = held(node)
@@ -115,6 +115,10 @@ def test_no_transition_waits_for_a_large_model(tmp_path: Path, monkeypatch: pyte
         assert node.trigger_deactivate() == SUCCESS
         monkeypatch.setattr("reloc_ros.node.relocalizer._STOP_S", 60.0)
         assert node.trigger_cleanup() == SUCCESS
+        # A search for an engine may be under way; told to stop, it ends.
+        for thread in threading.enumerate():
+            if thread.name == "engine watch":
+                thread.join(60.0)
         assert grown(node, unconfigured).keys() <= {"files"}
 
 
