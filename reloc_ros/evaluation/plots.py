@@ -33,7 +33,7 @@ _SHOWN_MARGIN = 0.15
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, without the time and version that would make two equal runs differ."""
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
 def trajectory_figure(results: Sequence[FrameResult], unit: str) -> Figure:

@@ -145,10 +145,9 @@ def _mapped_images(study: Study, bundle: Bundle, split: Split) -> PosedImages | 
         return split_images(mapping, "train", split) if study.mapping == study.data else mapping
     if study.part == "val":
         return split_images(study.dataset, "train", split)
-    trained = dict(zip((scene.name for scene in bundle.manifest.scenes), bundle.manifest.training.get("data", ())))
-    source = trained.get(_scene_of(study, bundle) or bundle.manifest.scenes[0].name)
+    source = _trained_on(bundle).get(_scene_of(study, bundle) or bundle.manifest.scenes[0].name)
     try:
-        return None if source is None else split_images(read_dataset(str(source)), "train", split)
+        return None if source is None else split_images(read_dataset(source), "train", split)
     except DatasetError:
         return None
 
@@ -247,28 +246,36 @@ def _run_faults(
     return runs
 
 
+def _trained_on(bundle: Bundle) -> dict[str, str]:
+    """Return what each scene was trained on; training takes `SCENE=FORMAT:PATH` as well as `FORMAT:PATH`."""
+    # Networks of several scenes are trained on one data set for each, in the order of the scenes.
+    names = [scene.name for scene in bundle.manifest.scenes]
+    recorded = [str(entry) for entry in bundle.manifest.training.get("data", ())]
+    return {name: entry.removeprefix(f"{name}=") for name, entry in zip(names, recorded)}
+
+
 def _scene_of(study: Study, bundle: Bundle) -> str:
     """Return the scene that the images are from; empty where the bundle knows but one."""
     names = [scene.name for scene in bundle.manifest.scenes]
+    if len(names) == 1 and len(study.bundles) > 1:
+        return ""  # what the scene is called matters to those that know several
     if study.scene is not None and study.scene not in names:
         raise ConfigError(f"--scene is {study.scene!r}, the bundle knows {', '.join(names)}; choose one of these")
     if len(names) == 1:
         return ""
-    # Networks of several scenes are trained on one data set for each, in the order of the scenes.
-    trained = dict(zip(bundle.manifest.training.get("data", ()), names, strict=False))
-    scene = study.scene or trained.get(study.data)
+    scene = study.scene or next((name for name, data in _trained_on(bundle).items() if data == study.data), None)
     if scene is None:
         raise ConfigError(
             f"the bundle knows the scenes {', '.join(names)} and was not trained on {study.data}; say with --scene which "
             "one these images are from"
         )
-    return str(scene)
+    return scene
 
 
 def _judged_on(study: Study, bundle: Bundle) -> str:
     if study.part == "val":
         return "held-out frames"
-    if study.part == "train" or study.data in bundle.manifest.training.get("data", ()):
+    if study.part == "train" or study.data in _trained_on(bundle).values():
         return "frames that it was partly trained on"
     return f"frames of {study.dataset.name}"
 
