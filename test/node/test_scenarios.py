@@ -57,8 +57,8 @@ def test_a_kidnapped_robot_is_right_again_and_said_nothing_wrong() -> None:
 
 
 def test_between_twin_rooms_nothing_wrong_is_said() -> None:
-    played = play_twins(1, seconds=20.0)
-    assert len(played.states) == 100
+    played = play_twins(1, seconds=12.0)
+    assert len(played.states) == 60
     figures = scenario_figures(played)
     assert figures["false_fixes"] == 0
     assert figures["complaints"] == []

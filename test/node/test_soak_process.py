@@ -19,17 +19,17 @@ def test_faults_in_every_stage_leave_no_wrong_pose_and_no_stray_exception(monkey
     # More of everything than in the long run.
     monkeypatch.setattr(soak_faults, "_IMAGE_FAULT_SHARE", 0.3)
     monkeypatch.setattr(soak_faults, "_EVENT_SHARE", 0.5)
-    record = soak(legs(30.0, 5), seconds=10.0, rate_hz=30.0, rng=np.random.default_rng(5))
+    record = soak(legs(30.0, 5), seconds=6.0, rate_hz=30.0, rng=np.random.default_rng(5))
     figures = soak_figures(watched(record))
     assert figures["faults"] == {}
     assert figures["exit_code"] == 0
     assert figures["wrong_poses"] == 0
-    assert figures["frames"]["frames_withheld"] + figures["frames"]["frames_accepted"] > 20
+    assert figures["frames"]["frames_withheld"] + figures["frames"]["frames_accepted"] > 10
     assert figures["calls"].get("answered", 0) == figures["calls"].get("asked", 0)
-    assert len(figures["planted"]) > 10
+    assert len(figures["planted"]) > 8
     # How many images get as far as their fault depends on the machine.
     failed = [figures["frames"][f"rejected_{stage}_failed"] for stage in ("prepare", "inference", "solve", "gate")]
-    assert sum(failed) > 3
+    assert sum(failed) > 2
 
 
 def test_exceptions_that_nobody_planted_are_found_in_a_log(tmp_path) -> None:

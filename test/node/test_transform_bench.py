@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("ros_domain_id")
 
 def test_a_consumer_in_another_process_never_extrapolates_and_feels_no_jump() -> None:
     always_right = FixErrors(rejected_share=0.0, wrong_share=0.0)
-    scenario = replace(Scenario(), seconds=9.0, rate_hz=RATE_HZ, kidnap_s=np.inf, errors=always_right)
+    scenario = replace(Scenario(), seconds=6.0, rate_hz=RATE_HZ, kidnap_s=np.inf, errors=always_right)
     steps = as_steps(draw_run(scenario, np.random.default_rng([3, 0])))
     record = ask_for_transforms(steps, image_rate_hz=5.0, parameters={"votes_to_accept": 2.0, "votes_at_first": 2.0})
     assert record.recoveries == 1
