@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from doc_commands import fenced
 
 from reloc_ros.cli import reference
 from reloc_ros.cli.main import main, make_parser
@@ -33,15 +34,6 @@ OTHERS = (
     "python3 -m venv",
 )
 NEEDS = {"parameters.md": "rclpy", "training.md": "torch"}
-
-
-def fenced(page: Path) -> Iterator[str]:
-    """Yield the command lines in a page's fenced blocks, those with a trailing backslash joined, comments cut."""
-    for block in re.findall(r"^ *```\w*\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            for command in re.split(r"&&", line.split("  #")[0]):
-                if command.strip() and not command.lstrip().startswith("#"):
-                    yield " ".join(command.split())
 
 
 def inline(page: Path) -> Iterator[str]:

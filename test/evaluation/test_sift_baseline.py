@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from box_room import panorama, pinhole, pose, wall_points
+from box_room import panorama, pinhole, pose
+from tiled_room import tiles
 
-from reloc_ros.cameras.camera import ray_grid
 from reloc_ros.datasets.images import PosedImage
 from reloc_ros.errors import ConfigError, DatasetError
 from reloc_ros.evaluation.replay import replay
@@ -21,21 +21,10 @@ from reloc_ros.types import Estimate, Frame, Reason, Rejected
 
 if TYPE_CHECKING:
     from reloc_ros.cameras.camera import Camera
-    from reloc_ros.types import Array, Image
 
-TILE_M = 0.13
 MAPPED = [(0.1 * k - 0.8, 0.25 * np.sin(k), 0.1 * np.cos(2 * k), 0.06 * k - 0.4) for k in range(15)]
 # Between the mapped places and off their line.
 QUERIES = [(-0.55, 0.12, 0.03, -0.3), (0.05, -0.1, -0.04, 0.1), (0.33, 0.05, 0.05, 0.2)]
-
-
-def tiles(camera: Camera, T_map_camera: Array) -> Image:
-    """Return what a camera sees of walls with tiles of random grey."""
-    points = wall_points(T_map_camera, ray_grid(camera, camera.height, camera.width))
-    cells = np.floor(points / TILE_M + 100.5).astype(np.int64)
-    mixed = (cells @ np.array([73856093, 19349663, 83492791]) * 2654435761) % 2**32
-    grey = (mixed >> 13) % 256
-    return np.repeat(grey.reshape(camera.height, camera.width, 1), 3, axis=2).astype(np.uint8)
 
 
 def posed(camera: Camera, places: list[tuple[float, ...]], sequence: str) -> list[PosedImage]:
