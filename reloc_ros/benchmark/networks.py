@@ -16,7 +16,7 @@ from reloc_ros.benchmark.contender import Contender
 from reloc_ros.benchmark.contest import Figures, hold
 from reloc_ros.benchmark.machine import missing_backends
 from reloc_ros.bundle.load import Bundle, load_bundle
-from reloc_ros.errors import BackendError, ExportError
+from reloc_ros.errors import ExportError, RelocError
 
 # The first is what all others are compared with.
 TORCH = "torch"
@@ -126,8 +126,8 @@ def subjects(bundles: Sequence[Path], methods: Sequence[str], say: Say) -> Itera
             bundle, checkpoint = load_bundle(path), Path(scratch) / f"{number}.pt"
             try:
                 write_untrained(bundle, checkpoint)
-            except (BackendError, ExportError):
-                checkpoint = bundle.path / "none.pt"  # torch's row then says that there is none
+            except RelocError:
+                checkpoint = bundle.path / "checkpoint.pt"  # torch's row says it where there is none
             found += _graphs(path.name, bundle, checkpoint, trained=True)
         for number, method in enumerate(methods):
             say(f"Making {method}", number / len(methods))

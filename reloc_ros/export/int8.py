@@ -55,6 +55,8 @@ def write_int8(source: Path, target: Path) -> Applied:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     _own_weights_for_gemm(model)
+    # Shapes are inferred again; those of weights that are turned round no longer hold.
+    del model.graph.value_info[:]
     # A Gemm is first split in two, and the product then has this name.
     named = [*chosen, *(f"{name}_MatMul" for name in chosen)]
     # The library tells about its every step.

@@ -11,6 +11,7 @@ from tiny_spr import exported_run
 from reloc_ros.errors import BackendError
 from reloc_ros.export.engine import Machine, build_best
 from reloc_ros.export.engine_parity import judge, poses_of, synthetic_images
+from reloc_ros.export.int8 import build_int8
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.cuda import Cuda
 from reloc_ros.inference.engine_cache import Build, EngineCache
@@ -63,6 +64,16 @@ def test_each_graph_is_judged_in_pose(name, bundle, tmp_path):
     wrong = judge(exact, spoilt(graph, tmp_path / "m.onnx"), graph, images, tolerance=0.05)
     assert not wrong.passed
     assert "limits" in wrong.said or "no pose" in wrong.said
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_each_graph_is_quantized_by_itself(name, bundle, tmp_path):
+    graph, cache = graph_of(bundle, name), EngineCache(tmp_path)
+    attempt = build_int8(graph, cache, tolerance=100.0)
+    assert not attempt.failed, attempt.verdicts
+    assert attempt.entry.key.graph == name
+    kinds = {node.op_type for node in onnx.load(attempt.entry.path).graph.node}
+    assert kinds & {"MatMulInteger", "DynamicQuantizeMatMul"}
 
 
 @pytest.mark.parametrize("name", GRAPHS)
