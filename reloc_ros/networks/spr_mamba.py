@@ -3,8 +3,9 @@
 A local branch sees what changed since the frame before; a global branch, Mamba blocks, remembers all the frames so far;
 both together say where the newest frame is, in the axes of the first. Ours where the paper chains nothing: an odometer,
 the product of the local branch's inter-frame poses, is part of the state, the global branch is shown it, and the heads
-correct it. Training starts at visual odometry and learns to take away its drift. Each frame may also be compared with the
-first one directly, which has no drift for as long as both see the same things.
+correct it: its heading, and the scale and direction of the way. Training starts at visual odometry and learns to take away
+its drift. Each frame may also be compared with the first one directly, turned back by the odometer's heading, which has no
+drift for as long as both see the same things.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from reloc_ros.networks.mamba import MambaConfig
 from reloc_ros.networks.pose_head import compose, rotation_from_6d
 from reloc_ros.networks.restore import restore
 from reloc_ros.networks.token_encoders import SCRATCH, create_scratch_encoder
+from reloc_ros.networks.turn_back import TurnBack
 
 BRANCHES = ("dual", "global", "local")
 # Of what the tensors of the state mean; raised when that changes.
@@ -45,7 +47,7 @@ class SprMambaConfig:
         hidden: width of the perceptrons round the blocks.
         branches: `dual`, or `global` without the local branch, or `local`: inter-frame poses chained, nothing else.
         odometer: the heads correct the chained inter-frame poses; else they give the pose outright, as in the paper.
-        compare_first: also compare each frame with the first.
+        compare_first: also compare each frame with the first, turned back by the odometer's heading if there is one.
     """
 
     mamba: MambaConfig = field(default_factory=MambaConfig)
@@ -110,7 +112,8 @@ class SprMamba(nn.Module):
         chained_only = config.branches == "local"
         self.memory = None if chained_only else GlobalBranch(frame.size, shown, config.hidden, config.mamba)
         remembered = 0 if chained_only else config.mamba.d_model
-        outputs = 2 if chained_only else 11
+        self.turn_back = TurnBack(frame) if config.compare_first and config.odometer else None
+        outputs = 2 if chained_only else 18 if config.odometer else 11
         self.head = nn.Sequential(
             nn.Linear(remembered + shown, config.hidden), nn.GELU(), nn.Linear(config.hidden, outputs)
         )
@@ -196,7 +199,8 @@ class SprMamba(nn.Module):
         """Return what blocks and heads are shown of frames besides their own features, (..., S)."""
         tokens = [] if motion is None else [motion.embedding]
         if self.first is not None:
-            tokens.append(self.first(first, features))
+            turned = features if self.turn_back is None or odometer is None else self.turn_back(features, odometer[1])
+            tokens.append(self.first(first, turned))
         if odometer is not None:
             translation, rotation = odometer
             tokens += [translation / _UNIT_M, rotation.flatten(-2)]
@@ -219,7 +223,7 @@ class SprMamba(nn.Module):
             else:
                 translation, rotation = odometer
                 if memory is not None:
-                    translation, rotation = translation + out[..., 2:5], rotation_from_6d(out[..., 5:]) @ rotation
+                    translation, rotation = _corrected(translation, rotation, out[..., 2:])
         translation, rotation = _from_start(translation, rotation, started)
         log_scale = _SURE + started * (out[..., :2].clamp(_SURE, _LOST) - _SURE)
         if motion is None:
@@ -227,6 +231,21 @@ class SprMamba(nn.Module):
         else:
             inter = motion.translation, motion.rotation
         return SprPoses(translation, rotation, log_scale, *inter)
+
+
+def _corrected(translation: Tensor, rotation: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the odometer's pose with its drift taken out.
+
+    Drift is a wrong scale and a wrong heading first of all: both act on the way as a whole, wherever it leads.
+
+    Args:
+        translation: (..., 3) of the odometer.
+        rotation: (..., 3, 3) of it.
+        out: (..., 16) turn of the rotation (6), turn of the way (6), logarithm of its scale, metres to add (3).
+    """
+    turn, swing, log_scale, offset = out.split([6, 6, 1, 3], dim=-1)
+    swung = (rotation_from_6d(swing) @ translation.unsqueeze(-1)).squeeze(-1)
+    return log_scale.exp() * swung + offset, rotation_from_6d(turn) @ rotation
 
 
 def _from_start(translation: Tensor, rotation: Tensor, started: Tensor) -> tuple[Tensor, Tensor]:
