@@ -48,6 +48,9 @@ class RecoverySettings:
             because continuity speaks against it.
         votes_at_first: views that must agree while the map has not shown that its places look different. A robot that
             begins in the twin of its room, and sees nothing but the twin, hears nobody disagree; only more views help.
+            Of 1500 simulated starts between identical rooms 11 ended in the wrong one with 6 views, 4 with 7, 3 with 8,
+            1 with 9, none with 10 or 12. The price: in 50 kidnaps after 20 s in the apartment 77 % of the time instead
+            of 83 % is covered; the time to recover stays (p50 6.3 s).
         votes_to_prove: trusted views that show it: from then on `votes_to_accept` are enough, so that a kidnapped robot
             recovers as fast as ever. Two votes for a second place, while the first goes on, take the proof back.
         votes_with_prior: views that must agree with a prior (`initialpose`, saved pose).

@@ -57,7 +57,7 @@ class Crowd:
 
     def before(self, picture: Image, seconds: float) -> Image:
         """Return the picture (H, W, 3) with the people in front, at a time."""
-        painted = picture.copy()
+        painted: Image = picture.copy()
         brightness = float(np.mean(picture)) / 128.0
         for person in self._people:
             _paint(painted, person, seconds, brightness)
@@ -67,7 +67,8 @@ class Crowd:
         mask = np.zeros((height, width, 3), np.uint8)
         for person in self._people:
             _paint(mask, person, seconds, None)
-        return np.asarray(mask[:, :, 0], dtype=np.uint8)
+        hidden: NDArray[np.uint8] = mask[:, :, 0]
+        return hidden
 
 
 def _draw_person(rng: Generator) -> _Person:
