@@ -231,12 +231,12 @@ def _enter(subject: Subject, backend: str, threads: int, problem: str, scratch: 
         write_int8(bundle.model_path, model)
     except ExportError as error:
         return _Entry(contender=contender, problem=str(error))
+    contender = replace(contender, model=str(model))
+    if not subject.trained:
+        return _Entry(contender=contender)  # poses of random weights mean nothing
     exact, coarse = create_backend("onnxruntime", bundle), OnnxRuntimeBackend(bundle, model=model)
     verdict = judge(exact, coarse, bundle, synthetic_images(bundle.manifest))
-    meaning = "" if subject.trained else " (of random weights)"
-    return _Entry(
-        contender=replace(contender, model=str(model)), poses=f"{verdict}{meaning}", pose_median_mm=verdict.median_mm
-    )
+    return _Entry(contender=contender, poses=str(verdict), pose_median_mm=verdict.median_mm)
 
 
 def _against_first(section: str, subject: Subject, names: Sequence[str], found: Sequence[Figures]) -> list[Row]:

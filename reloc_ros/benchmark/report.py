@@ -13,7 +13,7 @@ from rich.table import Table
 
 from reloc_ros.benchmark.networks import Row
 
-_WIDTH = 150
+_WIDTH = 175
 TITLES = {
     "networks": "Networks, one image a call; speed against torch eager of the same network",
     "resolution": "Resolution; speed against torch at the same size",
