@@ -59,12 +59,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COMMANDS = [command for command in fenced(CHECKOUT / "docs" / "tutorial.md") if command.startswith("reloc ")]
+# Judging on a newer drive is judging on another one.
+COMMANDS = [
+    command for command in COMMANDS if command.replace("newer", "other") not in COMMANDS or "newer" not in command
+]
 TRAINING = [command for command in COMMANDS if command.startswith("reloc map ") and "--dry-run" not in command]
 
 
 def test_only_training_is_left_out() -> None:
     assert len(COMMANDS) - len(TRAINING) >= 6
-    assert len(TRAINING) == 2
+    assert len(TRAINING) == 2, TRAINING
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in TRAINING])

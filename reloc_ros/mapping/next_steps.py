@@ -75,9 +75,9 @@ def next_steps(selected: Mapping[str, Any], verdict: Mapping[str, Any], bundle: 
             True,
             (
                 "Drive once more on another day and judge the bundle on that before you rely on it; the held-out frames here "
-                f"are from the same drive, in the same light: reloc evaluate {bundle} --data rosbag:OTHER --report OUT"
+                f"are from the same drive, in the same light: reloc evaluate {bundle} --bag OTHER --fault all --report OUT"
             ),
         ),
-        (usable, f"Try it live: start the node with bundle:={bundle}, then reloc play OTHER."),
+        (usable, f"Try it live: ros2 launch reloc_ros replay.launch.py bag:=OTHER bundle:={bundle}"),
     )
     return [text for applies, text in advice if applies]
