@@ -18,6 +18,8 @@ from reloc_ros.node.staged_robot import StagedRobot
 from reloc_ros.types import Array, Image
 
 PARAMETERS: dict[str, Any] = {
+    # Of `/clock`, which stands still until the next image: however long that takes to make, no time passes.
+    "use_sim_time": True,
     # The highest there is: each image waits for the diagnostics that count it.
     "diagnostics_rate_hz": 50.0,
     "transform_wait_s": 2.0,
@@ -126,6 +128,7 @@ class Player:
         """Show an image and return what became of it."""
         stamp_ns = _START_NS + round(1e9 * look.time_s)
         handled, rejected = self._handled, int(self._said("frames_rejected") or 0)
+        self._robot.send_clock(stamp_ns)
         self._robot.send_odometry(look.T_odom_base, stamp_ns)
         self._robot.send_image(look.image, stamp_ns)
         self._process.check()

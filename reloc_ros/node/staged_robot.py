@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
@@ -37,6 +38,7 @@ class StagedRobot:
         self._images = node.create_publisher(Image, "image", 1)
         self._infos = node.create_publisher(CameraInfo, "camera_info", 1)
         self._tf = node.create_publisher(TFMessage, "/tf", 100)
+        self._clock = node.create_publisher(Clock, "/clock", 1)
         static = node.create_publisher(TFMessage, "/tf_static", latched)
         mount = matrix_to_transform(T_base_camera, parent="base_link", child=CAMERA_FRAME, stamp_ns=0)
         static.publish(TFMessage(transforms=[mount]))
@@ -50,6 +52,10 @@ class StagedRobot:
     def restore_info(self) -> None:
         """Send the right calibration again."""
         self.info = camera_info(self._camera)
+
+    def send_clock(self, now_ns: int) -> None:
+        """Publish simulated time."""
+        self._clock.publish(Clock(clock=ns_to_stamp(now_ns)))
 
     def send_odometry(self, T_odom_base: Array, stamp_ns: int) -> None:
         """Publish odom -> base_link."""
