@@ -69,6 +69,22 @@ class RayHeadConfig:
             )
 
 
+class Fitted(NamedTuple):
+    """What a fit of the patches' rays to what they show says of each patch, in scene units about the scene's centre.
+
+    Args:
+        token: (B, N, 2 V) the fitted map at the patch's ray, and its offset.
+        ray: (B, N, 6) direction and moment of the patch's ray from the fitted pose.
+        points: (B, N, 3) scene points that the fit rests on.
+        ranges: (B, N) their ranges along the rays.
+    """
+
+    token: Tensor
+    ray: Tensor
+    points: Tensor
+    ranges: Tensor
+
+
 class Found(NamedTuple):
     """What the head says of each patch, in scene units about the scene's centre.
 
@@ -77,16 +93,14 @@ class Found(NamedTuple):
         moments: (B, N, 3).
         direction_log: (B, N) logarithm of the direction's confidence.
         moment_log: (B, N) of the moment's.
-        points: (B, N, 3) scene points that the geometric token rests on; None without it.
-        ranges: (B, N) their ranges along the rays; None without it.
+        fitted: what the geometric token rests on; None without it.
     """
 
     directions: Tensor
     moments: Tensor
     direction_log: Tensor
     moment_log: Tensor
-    points: Tensor | None
-    ranges: Tensor | None
+    fitted: Fitted | None
 
 
 class RayHead(nn.Module):
@@ -137,12 +151,12 @@ class RayHead(nn.Module):
         else:
             fused = embeddings.mean(-2)
         out = self.read(geometric + fused).float()
-        ray = out[..., :6] if fitted is None else out[..., :6] + fitted.ray
+        # The fit learns to be right by itself, not to be mended: what mends views that were seen does not mend others.
+        ray = out[..., :6] if fitted is None else out[..., :6] + fitted.ray.detach()
         directions = nn.functional.normalize(ray[..., :3], dim=-1)
         # Far from these limits a confidence says nothing more, and its loss could run away.
         logs = out[..., 6:].clamp(-4.0, 12.0)
-        points, ranges = (None, None) if fitted is None else (fitted.points, fitted.ranges)
-        return Found(directions, ray[..., 3:], logs[..., 0], logs[..., 1], points, ranges)
+        return Found(directions, ray[..., 3:], logs[..., 0], logs[..., 1], fitted)
 
     def _with_or_without_context(self, patches: Tensor, summary: Tensor) -> tuple[Tensor, Tensor]:
         """Return the tokens with the context of whole images zeroed at random, in training only."""
@@ -155,22 +169,6 @@ class RayHead(nn.Module):
 
 # Of the points' spread, in squared scene units: a fit through points in one plane must stay finite.
 _RIDGE = 1e-2
-
-
-class Fitted(NamedTuple):
-    """What a fit of the patches' rays to what they show says of each patch, in scene units about the scene's centre.
-
-    Args:
-        token: (B, N, 2 V) the fitted map at the patch's ray, and its offset.
-        ray: (B, N, 6) direction and moment of the patch's ray from the fitted pose.
-        points: (B, N, 3) scene points that the fit rests on.
-        ranges: (B, N) their ranges along the rays.
-    """
-
-    token: Tensor
-    ray: Tensor
-    points: Tensor
-    ranges: Tensor
 
 
 class GeometricToken(nn.Module):

@@ -17,7 +17,7 @@ from reloc_ros.training.config import DimmConfig
 from reloc_ros.training.distributed import World
 from reloc_ros.training.feature_store import PatchBatch, open_features, patch_batches
 from reloc_ros.training.image_features import FeatureBatch, ImageFeatures
-from reloc_ros.training.losses import consistency, ray_loss, reprojection
+from reloc_ros.training.losses import consistency, fit_loss, ray_loss, reprojection
 from reloc_ros.training.material import read_material
 from reloc_ros.training.scene_extent import scene_extent
 from reloc_ros.training.serving import fit_scene, serving_of
@@ -27,7 +27,7 @@ from reloc_ros.training.validate import predict, solve_all
 from reloc_ros.training.views import Batch, Views, view_loader
 
 # The losses of points are then of like size with those of rays.
-_CONSISTENCY, _REPROJECTION = 1.0, 5.0
+_CONSISTENCY, _REPROJECTION = 4.0, 20.0
 
 
 class DimmTask:
@@ -87,12 +87,13 @@ class DimmTask:
             found = forward(batch.patches, summary, batch.rays)
         position = (batch.position_map_m - self.network.centre_m) / self.network.scale_m
         total, parts = ray_loss(found, batch.rays, batch.R_map_camera, position, batch.inside)
-        if found.points is not None and found.ranges is not None:
-            seen = (found.points - position[:, None]) @ batch.R_map_camera
-            points_camera = batch.rays * found.ranges[..., None]
+        if found.fitted is not None:
+            seen = (found.fitted.points - position[:, None]) @ batch.R_map_camera
+            points_camera = batch.rays * found.fitted.ranges[..., None]
             parts["consistency"] = consistency(seen, points_camera, batch.inside, 1.0, progress)
             parts["reprojection"] = reprojection(seen, batch.rays, batch.inside, progress)
-            total = total + _CONSISTENCY * parts["consistency"] + _REPROJECTION * parts["reprojection"]
+            parts["fit"] = fit_loss(found.fitted, batch.rays, batch.R_map_camera, position, batch.inside)
+            total = total + _CONSISTENCY * parts["consistency"] + _REPROJECTION * parts["reprojection"] + parts["fit"]
         return total, parts
 
     def validate(self, network: nn.Module) -> Verdict:

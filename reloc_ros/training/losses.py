@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reloc_ros.networks.dimm import Found
+from reloc_ros.networks.dimm import Fitted, Found
 from reloc_ros.training.config import LossConfig
 from reloc_ros.training.differentiable import rotation_angle_rad, weighted_kabsch
 
@@ -138,6 +138,13 @@ def ray_loss(
         ),
     }
     return parts["direction"] + parts["moment"] + _CONFIDENCE * parts["confidence"], parts
+
+
+def fit_loss(fitted: Fitted, rays: Tensor, R_map_camera: Tensor, position: Tensor, inside: Tensor) -> Tensor:
+    """Return the mean distance of the rays of a fitted pose from the true ones; arguments as of `ray_loss`."""
+    true = torch.cat(ray_targets(rays, R_map_camera, position), dim=-1)
+    turned, moved = (fitted.ray - true).square().unflatten(-1, (2, 3)).sum(-1).add(1e-8).sqrt().unbind(-1)
+    return _mean(turned + moved, inside)
 
 
 @dataclass(frozen=True, kw_only=True)
