@@ -37,6 +37,7 @@ class Followed:
     Args:
         T_origin_camera: (4, 4), as the network says.
         T_first_origin: (4, 4) of that origin.
+        T_first_chained: (4, 4) of the camera by nothing but the motions from keyframe to keyframe.
         variances: (6,) of T_origin_camera, calibrated.
         spent: drift from the first frame to the origin.
         peak: largest drift since, this frame included.
@@ -46,6 +47,7 @@ class Followed:
 
     T_origin_camera: Array
     T_first_origin: Array
+    T_first_chained: Array
     variances: Array
     spent: Drift
     peak: Drift
@@ -64,4 +66,6 @@ def joined(spent: Drift, peak: Drift) -> Drift:
         position_m2=spent.position_m2 + peak.position_m2,
         rotation_rad2=spent.rotation_rad2 + peak.rotation_rad2,
         turned_rad2=spent.turned_rad2,
+        walked_m2=spent.walked_m2 + peak.walked_m2,
+        walked_rad2=spent.walked_rad2 + peak.walked_rad2,
     )

@@ -45,12 +45,14 @@ class SequenceEstimate(Estimate):
 
     Args:
         chain: number of this sequence; poses of different ones have nothing to do with each other.
+        T_first_chained: (4, 4) of the camera by nothing but the motions from keyframe to keyframe: it never jumps.
         drift: since the first frame.
         is_keyframe: whether the frame fed the state.
         note: what befell the sequence last, in words: how it began, or why it has a new origin.
     """
 
     chain: int
+    T_first_chained: Array
     drift: Drift
     is_keyframe: bool
     note: str
@@ -177,6 +179,7 @@ class SequenceLocalizer:
             evidence={"travelled_m": accepted.travelled_m},
             scene=self._scene.name,
             chain=self._tracker.chain,
+            T_first_chained=accepted.T_first_chained,
             drift=accepted.drift,
             is_keyframe=accepted.is_keyframe,
             note=self._tracker.note,

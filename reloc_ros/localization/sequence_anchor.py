@@ -31,17 +31,30 @@ class Drift:
         position_m2: variance of each axis of the position.
         rotation_rad2: variance of the rotation about each axis.
         turned_rad2: the part of `rotation_rad2` from before the latest origin: what comes after it swings about it.
+        walked_m2: variance of each axis of the position after so long a way, whatever the network says of itself.
+        walked_rad2: the same for the rotation.
     """
 
     position_m2: float = 0.0
     rotation_rad2: float = 0.0
     turned_rad2: float = 0.0
+    walked_m2: float = 0.0
+    walked_rad2: float = 0.0
 
     def since(self, other: Drift, distance_m: float) -> Array:
         """Return the (6, 6) covariance gathered since another moment, at a distance from where that was."""
         turned = max(self.turned_rad2 - other.turned_rad2, 0.0)
         position = max(self.position_m2 - other.position_m2, 0.0) + turned * distance_m**2
         return np.diag([position] * 3 + [max(self.rotation_rad2 - other.rotation_rad2, 0.0)] * 3)
+
+    def walked_since(self, other: Drift) -> Array:
+        """Return the (6, 6) covariance of the way alone since another moment.
+
+        A network knows how far off it is from its first frame. Of the way between two others the difference of that
+        says too little: errors of the two are not the same one grown.
+        """
+        position, turned = self.walked_m2 - other.walked_m2, self.walked_rad2 - other.walked_rad2
+        return np.diag([max(position, 0.0)] * 3 + [max(turned, 0.0)] * 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +99,7 @@ class Anchor:
         T_anchor_body = se3.inverse(self.at.T_first_body) @ now.T_first_body
         carried = covariance.change_body_frame(self.covariance, self.T_map_body, T_anchor_body)
         grown = now.drift.since(self.at.drift, float(np.linalg.norm(T_anchor_body[:3, 3])))
-        return self.T_map_body @ T_anchor_body, carried + grown
+        return self.T_map_body @ T_anchor_body, carried + np.maximum(grown, now.drift.walked_since(self.at.drift))
 
 
 class History:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from reloc_ros.localization.sequence_anchor import Anchor, Drift, Passage
 from reloc_ros.types import Array
 
 _ARRAY = "array_"
+_DRIFT = tuple(entry.name for entry in fields(Drift))
 _FEATURE = "the feature"
 """Beside the arrays, in messages; no tensor of a graph is called so."""
 
@@ -37,6 +38,7 @@ class SequenceState:
         travelled_m: way from keyframe to keyframe since the present origin.
         T_first_origin: (4, 4) present origin to first frame.
         T_origin_keyframe: (4, 4) keyframe to present origin.
+        T_first_chained: (4, 4) keyframe to first frame by nothing but the motions between.
         spent: drift from the first frame to the present origin.
         peak: largest drift since the present origin.
         T_odom_keyframe: (4, 4) odometry at the keyframe; None without it.
@@ -52,6 +54,7 @@ class SequenceState:
     travelled_m: float = 0.0
     T_first_origin: Array = field(default_factory=lambda: np.eye(4))
     T_origin_keyframe: Array = field(default_factory=lambda: np.eye(4))
+    T_first_chained: Array = field(default_factory=lambda: np.eye(4))
     spent: Drift = field(default_factory=Drift)
     peak: Drift = field(default_factory=Drift)
     T_odom_keyframe: Array | None = None
@@ -68,6 +71,7 @@ class SequenceState:
             "travelled_m": np.array(self.travelled_m),
             "T_first_origin": self.T_first_origin,
             "T_origin_keyframe": self.T_origin_keyframe,
+            "T_first_chained": self.T_first_chained,
             "spent": _drift_numbers(self.spent),
             "peak": _drift_numbers(self.peak),
         }
@@ -113,6 +117,7 @@ def _state(numbers: dict[str, Any]) -> SequenceState:
         travelled_m=float(numbers["travelled_m"]),
         T_first_origin=np.asarray(numbers["T_first_origin"], np.float64),
         T_origin_keyframe=np.asarray(numbers["T_origin_keyframe"], np.float64),
+        T_first_chained=np.asarray(numbers["T_first_chained"], np.float64),
         spent=_drift(numbers["spent"]),
         peak=_drift(numbers["peak"]),
         T_odom_keyframe=None if odometry is None else np.asarray(odometry, np.float64),
@@ -137,7 +142,7 @@ def _check(state: SequenceState, spec: SequenceSpec) -> None:
     )
     if names or not np.all(np.isfinite(drifts)) or np.any(drifts < 0.0):
         raise BundleError(f"saved sequence state is not finite in {', '.join(names) or 'its drift'}; reset it")
-    poses = [state.T_first_origin, state.T_origin_keyframe]
+    poses = [state.T_first_origin, state.T_origin_keyframe, state.T_first_chained]
     poses += [] if state.T_odom_keyframe is None else [state.T_odom_keyframe]
     if state.anchor is not None:
         poses += [state.anchor.T_map_body, state.anchor.at.T_first_body]
@@ -148,12 +153,11 @@ def _check(state: SequenceState, spec: SequenceSpec) -> None:
 
 
 def _drift_numbers(drift: Drift) -> Array:
-    return np.array([drift.position_m2, drift.rotation_rad2, drift.turned_rad2])
+    return np.array([getattr(drift, name) for name in _DRIFT])
 
 
 def _drift(numbers: Array) -> Drift:
-    position_m2, rotation_rad2, turned_rad2 = np.asarray(numbers, np.float64)
-    return Drift(position_m2=float(position_m2), rotation_rad2=float(rotation_rad2), turned_rad2=float(turned_rad2))
+    return Drift(**{name: float(number) for name, number in zip(_DRIFT, numbers, strict=True)})
 
 
 def _anchor_numbers(anchor: Anchor) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _RESTART_NS = NS_PER_S
 """An image this much older than the last one is no late delivery: a bag was started again."""
 
-_ODOMETRY = OdometryNoise()
+_ODOMETRY, _BY_NETWORK = OdometryNoise(), OdometryNoise.of_sequence()
 
 _ALIKE = 1.5
 """Two frames are of one place when their features differ by no more than so many times those of two keyframes do."""
@@ -132,7 +132,9 @@ class SequenceTracker:
     def accept(self, followed: Followed) -> None:
         """Let the drift of a frame that passed the gates count from now on."""
         if self.state is not None and self.state.T_first_origin is followed.T_first_origin:
-            self.state = replace(self.state, peak=followed.peak)
+            walked = self.state.peak
+            peak = replace(followed.peak, walked_m2=walked.walked_m2, walked_rad2=walked.walked_rad2)
+            self.state = replace(self.state, peak=peak)
 
     def _compared(self, frame: SequenceFrame, state: SequenceState) -> Followed:
         gap_s = (frame.stamp_ns - self._newest_ns) / NS_PER_S
@@ -158,12 +160,14 @@ class SequenceTracker:
         """The frame is the first of a sequence."""
         step = self._network.step(frame.feature, self._network.fresh())
         self.state = self._fresh_state(frame, step)
-        return self._placed(step, self.state, is_keyframe=True)
+        return self._placed(step, self.state, np.eye(4), 0.0, is_keyframe=True)
 
     def _next(self, frame: SequenceFrame, step: Step, state: SequenceState, T_keyframe_camera: Array) -> Followed:
         """The frame goes on from the last keyframe; it becomes one when it moved enough."""
         is_keyframe = self._policy.is_keyframe(T_keyframe_camera)
-        followed = self._placed(frame.check(step, state.arrays), state, is_keyframe=is_keyframe)
+        seconds = (frame.stamp_ns - state.stamp_ns) / NS_PER_S
+        checked = frame.check(step, state.arrays)
+        followed = self._placed(checked, state, T_keyframe_camera, seconds, is_keyframe=is_keyframe)
         if not is_keyframe:
             self.state = state
             return followed
@@ -177,6 +181,8 @@ class SequenceTracker:
             usual_change=_blend(state.usual_change, _change(frame.feature, state.feature)),
             travelled_m=state.travelled_m + moved_m,
             T_origin_keyframe=step.T_origin_camera,
+            T_first_chained=followed.T_first_chained,
+            peak=replace(state.peak, walked_m2=followed.peak.walked_m2, walked_rad2=followed.peak.walked_rad2),
             T_odom_keyframe=frame.T_odom_camera,
         )
         if not self._in_range(self.state):
@@ -195,7 +201,10 @@ class SequenceTracker:
         spent = replace(followed.drift, turned_rad2=followed.drift.rotation_rad2)
         usual_change = 0.0 if self.state is None else self.state.usual_change
         fresh = self._fresh_state(frame, step)
-        self.state = replace(fresh, T_first_origin=T_first_origin, spent=spent, usual_change=usual_change)
+        chained = followed.T_first_chained
+        self.state = replace(
+            fresh, T_first_origin=T_first_origin, T_first_chained=chained, spent=spent, usual_change=usual_change
+        )
 
     def _bridged(self, frame: SequenceFrame, state: SequenceState, T_keyframe_camera: Array, why: str) -> Followed:
         """The frame cannot be compared with the last keyframe, but odometry knows the way between."""
@@ -205,12 +214,19 @@ class SequenceTracker:
         drift = joined(state.spent, state.peak)
         turned_rad2 = drift.rotation_rad2 + rotation_rad2
         spent = Drift(position_m2=drift.position_m2 + position_m2, rotation_rad2=turned_rad2, turned_rad2=turned_rad2)
+        spent = replace(spent, walked_m2=drift.walked_m2 + position_m2, walked_rad2=drift.walked_rad2 + rotation_rad2)
         step = self._network.step(frame.feature, self._network.fresh())
         T_first_origin = state.T_first_origin @ state.T_origin_keyframe @ T_keyframe_camera
         self._say(f"new origin, tied by odometry: {why}")
         fresh = self._fresh_state(frame, step)
-        self.state = replace(fresh, T_first_origin=T_first_origin, spent=spent, usual_change=state.usual_change)
-        return self._placed(step, self.state, is_keyframe=True)
+        self.state = replace(
+            fresh,
+            T_first_origin=T_first_origin,
+            T_first_chained=state.T_first_chained @ T_keyframe_camera,
+            spent=spent,
+            usual_change=state.usual_change,
+        )
+        return self._placed(step, self.state, np.eye(4), 0.0, is_keyframe=True)
 
     def _broken(self, frame: SequenceFrame, why: str) -> Followed:
         """The way to the last keyframe is lost: go on from the checkpoint if the frame is near it, else begin anew."""
@@ -235,16 +251,23 @@ class SequenceTracker:
             T_odom_keyframe=frame.T_odom_camera,
         )
 
-    def _placed(self, step: Step, state: SequenceState, *, is_keyframe: bool) -> Followed:
+    def _placed(
+        self, step: Step, state: SequenceState, T_keyframe_camera: Array, seconds: float, *, is_keyframe: bool
+    ) -> Followed:
         raw = np.diag([step.position_m2] * 3 + [step.rotation_rad2] * 3)
         variances = np.diagonal(calibrated(raw, self._calibration))
+        metres, radians = motion(T_keyframe_camera)
+        walked_m2, walked_rad2 = _BY_NETWORK.variances(travel_m=metres, turn_rad=radians, seconds=seconds)
         peak = Drift(
             position_m2=max(state.peak.position_m2, float(variances[0])),
             rotation_rad2=max(state.peak.rotation_rad2, float(variances[3])),
+            walked_m2=state.peak.walked_m2 + walked_m2,
+            walked_rad2=state.peak.walked_rad2 + walked_rad2,
         )
         return Followed(
             T_origin_camera=step.T_origin_camera,
             T_first_origin=state.T_first_origin,
+            T_first_chained=state.T_first_chained @ T_keyframe_camera,
             variances=variances,
             spent=state.spent,
             peak=peak,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reloc_ros.bundle.manifest import GateSpec
+from reloc_ros.geometry import se3
 from reloc_ros.localization import planar
 from reloc_ros.localization.decision import Cause, Decision, State
 from reloc_ros.localization.fusion import NS_PER_S, Belief, OdometryNoise, predict
@@ -30,6 +31,7 @@ FROM_SEQUENCE = (Cause.CARRIED, Cause.NO_ANCHOR)
 
 _LOSSES = (Cause.CONTRADICTED, Cause.LOSS_SIGNAL, Cause.ODOMETRY_JUMP, Cause.CLOCK_BACKWARD, Cause.RESET)
 _ODOMETRY = OdometryNoise()
+_GIVEN = "initialpose"
 
 
 def sequence_trust(settings: Settings, frames: SequenceFrames) -> SequenceTrust:
@@ -170,7 +172,7 @@ class SequenceTrust:
             return
         map_frame, prior, anchor = self._given
         if self._settings.uses_odometry:
-            at, belief = now, predict(prior, placed.fix.T_odom_body, now.stamp_ns, _ODOMETRY)
+            belief = predict(prior, placed.fix.T_odom_body, now.stamp_ns, _ODOMETRY)
         else:
             newest, found = self._history.newest, self._history.at(prior.stamp_ns)
             if found is None and newest is not None and prior.stamp_ns > newest.stamp_ns:
@@ -180,16 +182,24 @@ class SequenceTrust:
                 detail = f"the given pose is of {prior.stamp_ns / NS_PER_S:.3f} s, but {self._history.span()}"
                 self._latest = self._still(Cause.NO_ANCHOR, detail)
                 return
-            at, belief = found, replace(prior, T_odom_body=found.T_first_body)
+            given = Anchor(
+                source=_GIVEN,
+                map_frame=map_frame,
+                T_map_body=prior.T_map_body,
+                covariance=prior.covariance,
+                at=found,
+            )
+            T_map_body, covariance = given.carry(now)
+            belief = replace(placed.fix, T_map_body=T_map_body, covariance=covariance)
         self._given = None
         if self._fixes is not None:
-            self._fixes.on_prior(map_frame, belief, anchor=anchor)
+            self._fixes.on_prior(map_frame, replace(belief, T_odom_body=self._motion_at(placed)), anchor=anchor)
         if anchor:
-            self._tie("initialpose", map_frame, belief, at)
+            self._tie(_GIVEN, map_frame, belief, now)
 
     def _judge_fix(self, fixes: Trust, placed: Placed, now: Passage, fix: Placed | Failure) -> Judgement:
         """Return what the absolute fix of this image means; without odometry the sequence tells of the motion."""
-        T_odom_body = self._motion_at(placed, now)
+        T_odom_body = self._motion_at(placed)
         if isinstance(fix, Failure):
             return fixes.on_rejected(now.stamp_ns, T_odom_body, f"{fix.reason.value}: {fix.detail}")
         judged = fixes.on_fix(fix.map_frame, replace(fix.fix, T_odom_body=T_odom_body))
@@ -202,9 +212,12 @@ class SequenceTrust:
             self._give_up()
         return judged
 
-    def _motion_at(self, placed: Placed, now: Passage) -> Array:
-        """Return what tells the fixes of the motion: odometry, else the sequence."""
-        return placed.fix.T_odom_body if self._settings.uses_odometry else now.T_first_body
+    def _motion_at(self, placed: Placed) -> Array:
+        """Return what tells the fixes of the motion: odometry, else the sequence from keyframe to keyframe."""
+        estimate = placed.estimate
+        if self._settings.uses_odometry or not isinstance(estimate, SequenceEstimate):
+            return placed.fix.T_odom_body
+        return estimate.T_first_chained @ se3.inverse(placed.T_body_camera)
 
     def _answer(self, placed: Placed, now: Passage, judged: Judgement | None) -> Judgement:
         if judged is not None and judged.decision.publish is not None:
@@ -232,7 +245,7 @@ class SequenceTrust:
         began, self._carried = self._latest.decision.trusted is None, belief
         if self._fixes is not None and judged is not None and judged.decision.cause is Cause.TIMED_OUT:
             # What dead reckoning lost, the sequence still has: few fixes that agree with it are enough to return.
-            T_odom_body = self._motion_at(placed, now)
+            T_odom_body = self._motion_at(placed)
             self._fixes.on_prior(anchor.map_frame, replace(belief, T_odom_body=T_odom_body), anchor=False)
         trusted, state, why = belief, State.DEGRADED, ""
         if judged is not None:

@@ -118,6 +118,20 @@ def test_covariance_grows_with_the_way_and_never_shrinks() -> None:
     assert stds_m[51] == pytest.approx(0.9, rel=1e-4)
 
 
+def test_motions_from_keyframe_to_keyframe_are_chained_and_their_doubt_is_that_of_the_way() -> None:
+    localizer, _, step = truth_localizer(POSES, trained_distance_m=3.0)
+    step.drift_m = 0.05
+    answers = [accepted(answer) for answer in run(localizer, range(60))]
+    # What the heads say of the first frame drifts here; what they say of the last keyframe does not.
+    np.testing.assert_allclose(answers[59].T_first_chained, true_pose(59), atol=1e-4)
+    assert np.linalg.norm(answers[59].T_map_camera[:3, 3] - true_pose(59)[:3, 3]) > 0.1
+    walked = [answer.drift.walked_m2 for answer in answers]
+    assert np.all(np.diff(walked) > 0.0)
+    # 0.1 m each, at 0.15 m per root of a metre, and a second is 0.01 m.
+    assert walked[59] == pytest.approx(0.15**2 * 5.9 + 0.01**2 * 11.8, rel=0.01)
+    assert answers[59].drift.walked_since(answers[20].drift)[0, 0] == pytest.approx(walked[59] - walked[20])
+
+
 def test_a_pose_beyond_the_gate_is_withheld_and_its_doubt_forgotten() -> None:
     localizer, _, step = truth_localizer(POSES)
     step.std_m = {20: 1.5}

@@ -38,8 +38,9 @@ STATE = SequenceState(
     travelled_m=3.25,
     T_first_origin=T_ONE,
     T_origin_keyframe=T_OTHER,
+    T_first_chained=T_OTHER @ T_ONE,
     spent=Drift(position_m2=0.5, rotation_rad2=0.125, turned_rad2=0.0625),
-    peak=Drift(position_m2=2.0, rotation_rad2=1.0),
+    peak=Drift(position_m2=2.0, rotation_rad2=1.0, walked_m2=0.375, walked_rad2=0.03125),
     T_odom_keyframe=T_ONE @ T_OTHER,
     anchor=ANCHOR,
 )
@@ -73,6 +74,7 @@ def test_a_state_comes_back_equal(state: SequenceState) -> None:
         ({"usual_change": np.nan}, "not finite in its drift"),
         ({"travelled_m": np.inf}, "not finite in its drift"),
         ({"spent": Drift(position_m2=-1.0)}, "not finite in its drift"),
+        ({"T_first_chained": np.zeros((4, 4))}, "not rigid"),
         ({"T_first_origin": 2.0 * np.eye(4)}, "not rigid"),
         ({"T_odom_keyframe": np.full((4, 4), np.nan)}, "not rigid"),
         ({"anchor": replace(ANCHOR, covariance=np.eye(3))}, "without a covariance"),

@@ -52,6 +52,7 @@ def placed(step: int, *, chain: int = 0, T_odom_body: Array | None = None, varia
         stamp_ns=stamp_ns,
         evidence={"travelled_m": 0.2 * step},
         chain=chain,
+        T_first_chained=at(step),
         drift=drift,
         is_keyframe=True,
         note="first frame",
