@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import chi2
 
 from reloc_ros.datasets.images import PosedImage, PosedImages
 from reloc_ros.errors import DatasetError
@@ -28,6 +29,7 @@ _GAP_S = 1.0
 _FASTEST_M_S = 2.5
 """Images further apart in time or place than this are not one drive."""
 
+_LEVELS = (0.5, 0.9, 0.95)
 _CARRIED_M = 2.0
 _TRIES = 1000
 _START_NS = 100 * NS_PER_S
@@ -192,6 +194,8 @@ def fix_figures(drives: Sequence[Sequence[Look]]) -> dict[str, float]:
         "longest_wrong_run_s": max(lengths),
         "nees_median": float(np.median(squared)),
         "nees_p95": float(np.quantile(squared, 0.95)),
+        # Part of the errors within the region that covariances say they are in so often.
+        **{f"coverage_{level:.0%}": float(np.mean(squared <= chi2.ppf(level, 6))) for level in _LEVELS},
     }
 
 

@@ -174,6 +174,8 @@ def test_fixes_are_described_by_errors_runs_and_covariance():
     assert figures["wrong_share"] == pytest.approx(11 / 218)
     assert figures["longest_wrong_run_s"] == pytest.approx(2.2)
     assert figures["nees_median"] == pytest.approx(4.0)
+    # Chi-square of six freedoms: 5.35 at 50 %.
+    assert [figures[f"coverage_{level}%"] for level in (50, 90, 95)] == [pytest.approx(207 / 218)] * 3
     assert fix_figures(drives(_refuse)) == {"images": 220, "rejected_share": 1.0}
 
 
