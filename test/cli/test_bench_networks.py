@@ -1,0 +1,80 @@
+"""`reloc bench`: what is measured by default, the files it writes, verdicts on a device."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+from fake_bundles import write_truth_bundle
+
+from reloc_ros.benchmark import networks, verify_device
+from reloc_ros.benchmark.verify_device import Outcome
+from reloc_ros.cli import bench, bench_networks
+from reloc_ros.cli.bench_networks import EXIT_DOES_NOT_WORK, SECTIONS
+from reloc_ros.cli.main import main
+from reloc_ros.geometry import se3
+
+pytest.importorskip("torch", reason="torch is not installed; make setup-test installs it")
+
+POSES = [se3.from_rotation_translation(np.eye(3), np.array([0.01, -0.02, 0.01]) * i) for i in range(256)]
+ALL_BUT_ONE = ("torch", "torch.compile", "torch_cuda", "torch_cuda.compile", "onnxruntime_cuda", "tensorrt")
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_truth_bundle(tmp_path / "bundle", POSES)
+
+
+def test_without_a_name_everything_is_measured():
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    assert parser.parse_args([]).default_sections == SECTIONS
+    assert parser.parse_args(["inference"]).default_sections == ("networks",)
+    given = parser.parse_args(["--section", "tuning", "--section", "node", "--bundle", "a", "--bundle", "b"])
+    assert given.sections == ["tuning", "node"]
+    assert [str(path) for path in given.bundle] == ["a", "b"]
+
+
+def test_table_json_and_picture_come_from_one_command(bundle, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(networks, "missing_backends", lambda: dict.fromkeys(ALL_BUT_ONE, "not here"))
+    report = tmp_path / "report"
+    command = ["bench", "inference", "--bundle", str(bundle.path), "--seconds", "0.01", "--threads", "1"]
+    assert main([*command, "--report", str(report), "--json", str(tmp_path / "figures.json")]) == 0
+    said = capsys.readouterr().out
+    assert "bundle" in said
+    assert "torch_cuda.compile, onnxruntime_cuda, tensorrt: not measured: not here" in said
+    content = json.loads((report / "bench.json").read_text())
+    assert content == json.loads((tmp_path / "figures.json").read_text())
+    measured = {row["what"]: row["p50_ms"] for row in content["rows"] if not row["problem"]}
+    assert set(measured) == {"onnxruntime"}
+    assert measured["onnxruntime"] > 0
+    assert (report / "bench.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(("poses", "code"), [("passed: 0.1 mm", 0), ("failed: 30 mm", EXIT_DOES_NOT_WORK)])
+def test_a_device_has_one_verdict(poses, code, bundle, monkeypatch, capsys):
+    def verify(subjects, **_):
+        return [
+            Outcome(
+                network=each.label, graph=each.bundle.model, target="current", precision="fp16", compiled="in 1.0 s",
+                ran=True, poses=poses, speed=3.0,
+            )
+            for each in subjects
+        ]  # fmt: skip
+
+    monkeypatch.setattr(verify_device, "verify", verify)
+    assert main(["bench", "--verify-device", "--bundle", str(bundle.path)]) == code
+    said = capsys.readouterr().out
+    assert poses in said
+    assert ("all compiled and ran" in said) == (code == 0)
+
+
+def test_the_node_is_left_out_where_there_is_no_ros(monkeypatch, capsys):
+    def none():
+        raise ModuleNotFoundError("No module named 'rclpy'")
+
+    monkeypatch.setattr("reloc_ros.cli.bench_node.measure_trivial", none)
+    assert bench_networks._node() == []
+    assert "the node is not measured: No module named 'rclpy'" in capsys.readouterr().out
