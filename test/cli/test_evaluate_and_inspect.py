@@ -146,7 +146,10 @@ def test_several_scenes_are_judged_with_the_scene_found_and_given(
 
 def test_the_scene_of_data_that_was_trained_on_is_known(data: str, tmp_path: Path) -> None:
     poses = [answered_pose(number) for number in range(FRAMES)]
-    training = {"data": ["kitchen=seven_scenes:elsewhere", f"office={data}"], "split": {"val_fraction": 0.2, "block": 5, "guard": 1}}
+    training = {
+        "data": ["kitchen=seven_scenes:elsewhere", f"office={data}"],
+        "split": {"val_fraction": 0.2, "block": 5, "guard": 1},
+    }
     bundle = write_scenes_bundle(tmp_path / "bundle", poses, [[0.0, 5.0]] * FRAMES, training=training)
     report = evaluate(bundle, data, tmp_path / "out", "--split", "val")
     assert (report["scene"], report["poses_in_true_scene"]) == ("office", 1.0)
