@@ -25,8 +25,10 @@ BENCHES: dict[str, tuple[ModuleType, str]] = {
     ),
     "inference": (
         bench_networks,
-        "the networks alone, in every back end of this machine; without a name, `reloc bench` also varies resolution, "
-        "batch and threads, and measures the node",
+        (
+            "the networks alone, in every back end of this machine; without a name, `reloc bench` also varies "
+            "resolution, batch and threads, and measures the node"
+        ),
     ),
     "ablation": (bench_ablation, "what a part of a method is worth: trainings with and without it"),
     "recovery": (
