@@ -154,7 +154,9 @@ def write_carried_figure(
         axes.plot(seconds[carried], errors[carried], ".", color="tab:orange", label="carried")
         dark = seconds[act.blind]
         axes.axvspan(dark[0], dark[-1], color="black", alpha=0.15, label="front camera blind")
-        axes.set(xlim=(seconds[0], seconds[-1]), ylim=(0.0, None), ylabel=label)
+        # Room for the legend.
+        highest = float(np.max(errors[fixed | carried], initial=0.1))
+        axes.set(xlim=(seconds[0], seconds[-1]), ylim=(0.0, 1.35 * highest), ylabel=label)
         axes.grid(visible=True, alpha=0.3)
     metres.plot(seconds, verdict.std_m, color="grey", linewidth=1.0, label="std that the pose claims")
     metres.legend(loc="upper left", ncols=4, fontsize=8)
