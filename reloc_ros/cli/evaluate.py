@@ -121,7 +121,7 @@ def _run_sequences(args: argparse.Namespace, data: str, dataset: PosedImages, *,
     for bundle in bundles:
         bundle.close()
     console = Console()
-    console.print(summary_table(report), highlight=False)
+    console.print(summary_table(report), highlight=False, soft_wrap=True)
     console.print(f"report: {args.report / 'report.md'}, report.json", soft_wrap=True, highlight=False)
     return 0
 
