@@ -89,5 +89,5 @@ $(READY)/lint: $(READY)/run
 	@touch $@
 
 $(READY)/test: $(READY)/run
-	$(PIP_INSTALL) --no-build-isolation -e '.[train,trt,baseline,test]'
+	$(PIP_INSTALL) --no-build-isolation -e '.[train,trt,baseline,text,test]'
 	@touch $@

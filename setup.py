@@ -50,6 +50,7 @@ setup(
     ],
     extras_require={
         "baseline": ["pycolmap>=4.2"],
+        "text": ["tokenizers"],
         "demo": ["embreex", "pillow", "trimesh>=4"],
         "train": ["h5py", "onnx", "onnxscript", "torch>=2.4", "transformers>=5.20"],
         "trt": ["cuda-bindings>=12.6; sys_platform == 'linux'", "onnx"]

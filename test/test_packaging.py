@@ -33,6 +33,7 @@ THIRD_PARTY = {
     "embreex": (None, "embreex"),
     "PIL": (None, "pillow"),
     "pycolmap": (None, "pycolmap"),
+    "tokenizers": (None, "tokenizers"),
     "trimesh": (None, "trimesh"),
     "onnx": (None, "onnx"),
     "onnxscript": (None, "onnxscript"),
