@@ -16,5 +16,6 @@ class StepGraph(nn.Module):
         self.names = tuple(network.state_shapes())
 
     def forward(self, feature: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Return the poses of one more frame (1, F), then the state after it, in the order of `names`."""
         poses, following = self.network.step(feature, dict(zip(self.names, state, strict=True)))
         return (*poses, *(following[name] for name in self.names))
