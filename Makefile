@@ -43,10 +43,7 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 
 setup: $(READY)/run
 setup-test: $(READY)/test
-setup-docs: $(READY)/test
-	$(BIN)/python -m reloc_ros.cli.reference docs
-
-lint: $(READY)/lint
+setup-lint: $(READY)/lint
 
 demo: $(READY)/run
 	$(BIN)/reloc demo $(DEMO_ARGS)
@@ -56,6 +53,9 @@ test: $(READY)/test $(READY)/lint
 
 bench: $(READY)/test
 	$(BIN)/reloc bench --report build/bench
+
+docs: $(READY)/test
+	$(BIN)/python -m reloc_ros.cli.reference docs
 
 lint: $(READY)/lint
 	$(BIN)/ruff check .
