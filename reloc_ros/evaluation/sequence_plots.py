@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from reloc_ros.evaluation.sequence_error import DISTANCE_BINS_M, FollowedSequence, FrameErrors, first_frame_truth
 from reloc_ros.types import Array
@@ -43,8 +44,12 @@ def error_figure(errors: Mapping[str, FrameErrors], title: str) -> Figure:
                 axes.fill_between(middle_m, quartiles[:, 0], quartiles[:, 2], color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel="distance travelled [m]", ylabel=label)
         axes.set_xlim(left=0.0)
-        axes.set_ylim(bottom=0.0)
-        axes.grid(alpha=0.3)
+        # What stands still errs by a hundred times as much as what follows; both are to be seen.
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.grid(alpha=0.3, which="both")
     left.legend(fontsize=8)
     figure.suptitle(f"{title}: median error (band: quartiles)")
     return figure
