@@ -16,8 +16,10 @@ from reloc_ros.types import Array
 # Colours that stay apart for colour-blind readers (Okabe and Ito 2008); the first is the method that is judged.
 _COLOURS = ("#0072b2", "#d55e00", "0.45", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _WAYS_SHOWN = 6
-# Fewer frames make no quartile.
-_FEWEST = 8
+# Fewer frames make no quartiles.
+_FEWEST = 3
+# An exact zero has no place on a logarithmic axis; it stands at a value below anything measured.
+_LEAST = 1e-3
 
 
 def error_figure(errors: Mapping[str, FrameErrors], title: str) -> Figure:
@@ -36,6 +38,8 @@ def error_figure(errors: Mapping[str, FrameErrors], title: str) -> Figure:
         (right, "rotation_deg", "rotation error [deg]"),
     )
     for axes, name, label in panels:
+        # What stands still errs by a hundred times as much as what follows; both are to be seen.
+        axes.set_yscale("log")
         for index, (method, found) in enumerate(errors.items()):
             middle_m, quartiles = _quartiles(found, getattr(found, name))
             colour = _COLOURS[index % len(_COLOURS)]
@@ -44,8 +48,6 @@ def error_figure(errors: Mapping[str, FrameErrors], title: str) -> Figure:
                 axes.fill_between(middle_m, quartiles[:, 0], quartiles[:, 2], color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel="distance travelled [m]", ylabel=label)
         axes.set_xlim(left=0.0)
-        # What stands still errs by a hundred times as much as what follows; both are to be seen.
-        axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -94,4 +96,4 @@ def _quartiles(errors: FrameErrors, values: Array) -> tuple[Array, Array]:
         if inside.sum() >= _FEWEST:
             middles.append(float(np.median(errors.travelled_m[inside])))
             quartiles.append(np.quantile(values[inside], (0.25, 0.5, 0.75), method="lower"))
-    return np.array(middles), np.array(quartiles).reshape(-1, 3)
+    return np.array(middles), np.maximum(np.array(quartiles).reshape(-1, 3), _LEAST)
