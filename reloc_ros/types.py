@@ -33,6 +33,7 @@ class Reason(str, Enum):
     UNSURE_SCENE = "unsure_scene"
     TOO_UNCERTAIN = "too_uncertain"
     OUTSIDE_MAP = "outside_map"
+    NO_CONTRAST = "no_contrast"
     NO_TRANSFORM = "no_transform"
     INCOMPLETE_RIG = "incomplete_rig"
     OUT_OF_ORDER = "out_of_order"

@@ -27,6 +27,7 @@ SEQUENCE = "sequence"
 _CHANNELS = {"rgb": 3, "rgba": 4}
 _FEATURE = "feature"
 _FULL_CIRCLE_DEG = 360.0
+_GREY_LEVELS = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Names stay inside the bundle: no separators, no hidden files, no "..".
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -37,7 +38,8 @@ class InputSpec:
     """The image tensor of the network: (1, height, width, channels).
 
     What is supported of colour order, layout and type is little; they are written down so that a reader of the file need
-    not guess, and checked so that a file that means something else is refused.
+    not guess, and checked so that a file that means something else is refused. Images of less than `min_contrast` grey
+    levels (`localization.prepare.contrast`) show less than any that was trained on, and the network would guess.
     """
 
     name: str = "image"
@@ -46,8 +48,12 @@ class InputSpec:
     channels: str = "rgb"
     layout: str = "NHWC"
     dtype: str = "uint8"
+    min_contrast: float = 0.0
 
     def __post_init__(self) -> None:
+        _require(
+            0 <= self.min_contrast <= _GREY_LEVELS, f"input min_contrast is {self.min_contrast}, expected 0 to 255"
+        )
         _require(self.width > 0 and self.height > 0, f"input is {self.width}x{self.height} px, expected positive sizes")
         _require(self.channels in _CHANNELS, f"input channels are {self.channels!r}, supported are rgb and rgba")
         found = (self.layout, self.dtype)
@@ -345,9 +351,11 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path} is no valid YAML ({error}); copy the bundle again or `reloc export` it") from error
     try:
         _check_schema_version(data)
-        # Bundles written before there were any of sequences do not say that they are none, nor were devices recorded.
+        # Bundles of before today's schema knew no sequences and recorded neither devices nor contrast.
         data.setdefault("sequence", None)
         data.setdefault("devices", {})
+        if isinstance(data.get("input"), dict):
+            data["input"].setdefault("min_contrast", 0.0)
         return read_dataclass(Manifest, data, "manifest")
     # Python refuses to print numbers of thousands of digits.
     except (BundleError, ValueError) as error:

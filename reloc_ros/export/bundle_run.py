@@ -137,7 +137,8 @@ def manifest_of(network: nn.Module, content: dict[str, Any], map_frames: Mapping
     height, width = content["input"]
     kind = NETWORKS[content["method"]]
     settings = serving["solve"]
-    sequence, outputs, image = None, kind.output_names, InputSpec(width=width, height=height)
+    sequence, outputs = None, kind.output_names
+    image = InputSpec(width=width, height=height, min_contrast=serving.get("min_contrast", 0.0))
     if isinstance(network, SprModel):
         sequence = sequence_spec(network.sequence, serving["sequence"])
         outputs, image = step_outputs(network.sequence), canvas_spec(width, height)

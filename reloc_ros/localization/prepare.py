@@ -52,12 +52,26 @@ _fits: CameraCache[_Fit | Failure] = CameraCache()
 
 
 def prepare(frame: Frame, spec: InputSpec, assumption: CameraAssumption) -> Prepared | Failure:
-    """Return the frame cut and resized for the network, or CAMERA_MISMATCH for a camera it cannot serve."""
+    """Return the frame cut and resized for the network.
+
+    CAMERA_MISMATCH for a camera that it cannot serve, NO_CONTRAST for an image that shows next to nothing.
+    """
     fit = _fits.get(frame.camera, (spec, assumption), lambda: _fit(frame.camera, spec, assumption))
     if isinstance(fit, Failure):
         return fit
     cropped = frame.image[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width]
-    return Prepared(image=_resized(cropped, spec.width, spec.height)[np.newaxis], camera=fit.camera)
+    image = _resized(cropped, spec.width, spec.height)
+    if spec.min_contrast > 0 and contrast(image) < spec.min_contrast:
+        detail = (
+            f"contrast is {contrast(image):.1f} grey levels, the bundle was trained from {spec.min_contrast:.1f} on"
+        )
+        return Failure(reason=Reason.NO_CONTRAST, detail=detail)
+    return Prepared(image=image[np.newaxis], camera=fit.camera)
+
+
+def contrast(image: Image) -> float:
+    """Return the standard deviation of the grey levels of (height, width, 3), the mean of the three colours'."""
+    return float(np.mean(cv2.meanStdDev(image)[1]))
 
 
 def network_inputs(manifest: Manifest, image: Image, camera: Camera) -> Outputs:

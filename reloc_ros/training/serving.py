@@ -13,6 +13,7 @@ from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.field_of_view import horizontal_fov_deg
 from reloc_ros.geometry.covariance import difference
 from reloc_ros.localization.calibration import calibrated
+from reloc_ros.localization.prepare import contrast
 from reloc_ros.localization.solve.solution import Failure, Solution
 from reloc_ros.training.fit_covariance import fit_covariance
 from reloc_ros.training.material import Scene
@@ -26,6 +27,8 @@ _SUPPORTED_PERCENTILE = 1
 _LARGEST_MIN_INLIER_RATIO = 0.3
 # Degenerate clouds are far below anything held out, not a little.
 _CONDITIONING_MARGIN = 9.0
+# Of the contrast of the faintest training image: what shows less is dark, covered or fogged.
+_CONTRAST_SHARE = 0.5
 # A camera may leave the box of training positions by this share of its diagonal.
 _BOUNDS_MARGIN = 0.25
 # Of a scene where nothing held out was localized: no pose passes.
@@ -119,6 +122,7 @@ def serving_of(
             "horizontal_fov_deg_max": high_deg,
         },
         "camera": fits[0].scene.val.cameras[0].to_dict(),
+        "min_contrast": _CONTRAST_SHARE * min(contrast(image) for fit in fits for image in fit.scene.train.images),
         "metrics": {"part": "val", **(summaries if len(fits) > 1 else summaries[fits[0].scene.name])},
     }
 

@@ -115,6 +115,19 @@ def test_a_camera_the_network_cannot_serve_is_a_mismatch(
     assert detail in result.detail
 
 
+def test_an_image_that_shows_less_than_training_did_is_refused() -> None:
+    camera = pinhole(64, 48)
+    image = np.full((48, 64, 3), 100, np.uint8)
+    image[:, 32:] += 20
+    spec, low = InputSpec(width=64, height=48, min_contrast=9.5), InputSpec(width=64, height=48, min_contrast=10.5)
+    assumption = CameraAssumption(model="pinhole", horizontal_fov_deg_min=10.0, horizontal_fov_deg_max=90.0)
+    assert isinstance(prepare(Frame(image=image, camera=camera), spec, assumption), Prepared)
+    result = prepare(Frame(image=image, camera=camera), low, assumption)
+    assert isinstance(result, Failure)
+    assert result.reason is Reason.NO_CONTRAST
+    assert "contrast is 10.0 grey levels, the bundle was trained from 10.5 on" in result.detail
+
+
 def test_the_field_of_view_that_counts_is_that_of_the_crop() -> None:
     wide = pinhole(1280, 720, focal_px=480.0)
     assert horizontal_fov_deg(wide) == pytest.approx(2 * np.degrees(np.arctan(640 / 480)))

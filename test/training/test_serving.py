@@ -10,15 +10,23 @@ import pytest
 
 from reloc_ros.bundle.manifest import SceneSpec
 from reloc_ros.bundle.strict import read_dataclass
+from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.geometry import rotation, se3
 from reloc_ros.localization.solve.solution import Failure, Solution
-from reloc_ros.training.serving import SceneFit, fit_scene
+from reloc_ros.training.serving import SceneFit, fit_scene, serving_of
 from reloc_ros.types import Array, Reason
 
 IMAGES = 60
 # What the solver says; the planted errors are five times as far as that in position and twice in rotation.
 COVARIANCE = np.diag([4e-4, 4e-4, 4e-4, 1e-4, 1e-4, 1e-4])
 TIMES_TOO_SURE = np.repeat([5.0, 2.0], 3)
+
+
+class Images(SimpleNamespace):
+    """What is looked at of an image store."""
+
+    def __len__(self) -> int:
+        return len(self.T_map_camera)
 
 
 def moved(T_map_camera: Array, error: Array) -> Array:
@@ -38,9 +46,13 @@ def fit() -> SceneFit:
         if index % 10 == 0:
             solutions[-1] = Failure(reason=Reason.DEGENERATE, detail="planted")
     poses = np.stack(truth)
-    scene: Any = SimpleNamespace(
-        name="lab", train=SimpleNamespace(T_map_camera=poses), val=SimpleNamespace(T_map_camera=poses)
-    )
+    camera = PinholeCamera(8, 6, K=np.array([[8.0, 0.0, 4.0], [0.0, 8.0, 3.0], [0.0, 0.0, 1.0]]))
+    # Checkered in two greys 80 levels apart, 40 in one image.
+    images = np.full((3, 6, 8, 3), 90, np.uint8)
+    images[:2, ::2] += 80
+    images[2, ::2] += 40
+    train = Images(T_map_camera=poses, cameras=(camera,), images=images)
+    scene: Any = SimpleNamespace(name="lab", train=train, val=Images(T_map_camera=poses, cameras=(camera,)))
     return fit_scene(scene, solutions)
 
 
@@ -67,6 +79,10 @@ def test_the_entry_is_one_the_manifest_reads(fit: SceneFit) -> None:
     spec = read_dataclass(SceneSpec, entry, "scene")
     assert spec.covariance == fit.covariance
     assert spec.description == "a lab"
+
+
+def test_images_must_show_half_of_what_the_faintest_did(fit: SceneFit) -> None:
+    assert serving_of([fit], {}, log_zoom=0.1)["min_contrast"] == pytest.approx(0.5 * 20)
 
 
 def test_a_scene_without_a_solved_image_lets_no_pose_pass(fit: SceneFit) -> None:
