@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -53,3 +54,13 @@ def write_onnx(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
             external_data=False,
             verbose=False,
         )
+    _strip_traces(path)
+
+
+def _strip_traces(path: Path) -> None:
+    """Take out of every node where in the program's source it came from: paths of the machine that trained."""
+    model = onnx.load(path)
+    for node in (*model.graph.node, *(node for function in model.functions for node in function.node)):
+        node.doc_string = ""
+        del node.metadata_props[:]
+    onnx.save(model, path)

@@ -226,6 +226,9 @@ def test_the_road_from_sequences_to_a_report(data: str, tmp_path: Path, capsys: 
     assert content["serving"]["sequence"]["trained_frames"] == 8
     bundle, parity = export_run(tmp_path / "spr", tmp_path / "bundle")
     assert parity.translation_m < 1e-3
+    # What a bundle tells of is its data, not the machine that made it.
+    for name in ("encoder.onnx", "model.onnx"):
+        assert b".py" not in (tmp_path / "bundle" / name).read_bytes()
     assert bundle.manifest.sequence.heights_m == (0.1, 1.7)
     assert bundle.manifest.scenes[0].map_frame == "spr_origin"
     # Going on is going on: a longer run from the same folder starts where the last one stopped.
