@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from driving_robot import COVARIANCE, ScriptedLocalizer
 from fake_bundles import make_scene, write_truth_bundle
 from fake_sequences import START_NS, drive, panorama, truth_localizer, write_sequence_bundle
 
+from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.cameras.rig import RigCamera
 from reloc_ros.errors import ConfigError
@@ -24,6 +26,7 @@ from reloc_ros.node.settings import Settings
 from reloc_ros.types import Estimate, Frame, Localization, Rejected
 
 POSES = drive(60)
+SHIPPED = Path(__file__).parents[2] / "models" / "spr_small"
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +99,35 @@ def test_the_first_camera_of_a_rig_is_localized_and_the_pose_is_that_of_the_rig(
     np.testing.assert_allclose(found.T_map_camera @ T_rig_camera, T_map_camera, atol=1e-12)
     assert found.covariance[0, 0] > COVARIANCE[0, 0]
     assert isinstance(frames.fix(Frame(image=rig.join(pixels), camera=rig, stamp_ns=START_NS + 1)), Rejected)
+
+
+@pytest.mark.skipif(not (SHIPPED / "manifest.yaml").is_file(), reason=f"no bundle in {SHIPPED}")
+def test_the_shipped_bundle_goes_on_from_its_saved_state() -> None:
+    model = open_model(Settings(bundle=str(SHIPPED), threads=1))()
+    other = open_model(Settings(bundle=str(SHIPPED), threads=1))()
+    assert model.sequence is not None
+    assert other.sequence is not None
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    around = np.ascontiguousarray(np.kron(coarse, np.ones((32, 32, 1), np.uint8)))
+    panoramas = [np.roll(around, 24 * k, axis=1) for k in range(12)]
+    frames = [
+        Frame(image=image, camera=EquirectangularCamera(512, 256), stamp_ns=START_NS + k * 200_000_000)
+        for k, image in enumerate(panoramas)
+    ]
+    answers = [model.localizer.localize(frame) for frame in frames]
+    first = answers[0]
+    assert isinstance(first, SequenceEstimate)
+    np.testing.assert_allclose(first.T_map_camera, np.eye(4), atol=1e-6)
+    # Turned on the spot by 16.9 degrees each time: far enough for keyframes.
+    state = model.sequence.sequence.state
+    assert state is not None
+    assert state.keyframes > 3
+    other.sequence.sequence.restore(state.save())
+    last = replace(frames[-1], stamp_ns=frames[-1].stamp_ns + 1)
+    one, two = model.localizer.localize(last), other.localizer.localize(last)
+    assert isinstance(one, SequenceEstimate)
+    assert isinstance(two, SequenceEstimate)
+    np.testing.assert_array_equal(one.T_map_camera, two.T_map_camera)
+    model.close()
+    other.close()
