@@ -136,7 +136,8 @@ def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 def _read_result(name: str, seed: int, folder: Path) -> Result:
     network, content = checkpoint.load_trained(folder)
     metrics = {key: value for key, value in content["serving"]["metrics"].items() if key != "part"}
-    scenes = metrics.get("scenes", {"": metrics})
+    # Methods of many scenes write the figures of each by its name.
+    scenes = {scene: figures for scene, figures in metrics.items() if isinstance(figures, dict)} or {"": metrics}
     frozen = content["train_config"]["encoder"]["frozen"]
     last = checkpoint.load(folder / checkpoint.LAST)
     return Result(
@@ -199,9 +200,11 @@ def _draw(study: str, results: Sequence[Result], path: Path) -> None:
         (axes[0], "median_translation_error_m", 100, "median position error, cm"),
         (axes[1], "median_rotation_error_deg", 1, "median rotation error, deg"),
     ):
-        means = [np.mean([factor * _mean(r, key) for r in results if r.variant == name]) for name in names]
+        # Half of the frames rejected is an infinite median, which has no place on an axis.
+        medians = [(r.variant, factor * _mean(r, key)) for r in results if np.isfinite(_mean(r, key))]
+        means = [np.mean([value for variant, value in medians if variant == name] or [0.0]) for name in names]
         axis.barh(names, means, color="tab:blue", alpha=0.5)
-        axis.plot([factor * _mean(r, key) for r in results], [r.variant for r in results], "o", color="tab:blue")
+        axis.plot([value for _, value in medians], [variant for variant, _ in medians], "o", color="tab:blue")
         axis.set_xlabel(label)
         axis.set_xlim(left=0)
     axes[0].invert_yaxis()

@@ -6,7 +6,7 @@ import json
 
 import box_room
 import pytest
-from tiny_training import ALONE, DIMM
+from tiny_training import ALONE, COMMON, DIMM
 
 from reloc_ros.cli import bench_ablation
 from reloc_ros.errors import ConfigError
@@ -47,6 +47,23 @@ def test_a_study_trains_each_variant_once(tmp_path, monkeypatch):
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "study").glob("*/last.pt")}
     run_study("semantic_attention", [data], tmp_path / "study", base, ALONE, seeds=2)
     assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "study").glob("*/last.pt")}
+
+
+@pytest.mark.parametrize("scenes", [1, 2])
+def test_figures_of_every_scene_are_read(scenes, tmp_path, monkeypatch):
+    names = ["north", "south"][:scenes]
+    data = [
+        f"{name}=" + box_room.write_sequence(tmp_path / name, box_room.pinhole(), box_room.trajectory(24), paint=paint)
+        for paint, name in enumerate(names)
+    ]
+    tiny = {"decoder": {"width": 16, "heads": 2, "feedforward": 16, "layers": 1, "members": 2, "hidden": 8}}
+    text = {"text": {"channels": 8, "heads": 2, "buckets": 16}, "encoder": {"kind": "patch_transformer_tiny"}}
+    monkeypatch.setitem(STUDIES, "layers", {"one": ablation.Variant(method="mvl_loc")})
+    base = {"mvl_loc": config_from_dict("mvl_loc", {**COMMON, **tiny, **text, "max_steps": 1})}
+    (result,) = run_study("layers", data, tmp_path / "study", base, ALONE)
+    assert list(result.scenes) == names
+    assert all(0 <= figures["scene_accuracy"] <= 1 for figures in result.scenes.values())
+    assert " - |" not in markdown([result])
 
 
 def test_the_table_averages_scenes_and_shows_the_range_over_seeds():
