@@ -124,6 +124,10 @@ class Faults:
         if self._transition is not None:
             self._transition.result()
 
+    def is_answered(self) -> bool:
+        """Tell whether no service call is waiting for its answer."""
+        return all(call.done() for call in self._pending)
+
     def count_calls(self) -> None:
         """Count the answers to service calls."""
         for call in self._pending:

@@ -488,8 +488,8 @@ SHIFTS = st.tuples(*[st.floats(-100.0, 100.0)] * 3)
 class Elsewhere(Recovery):
     """A machine whose map lies elsewhere: every fix is moved before it is used."""
 
-    def __init__(self, T_new_map: np.ndarray) -> None:
-        super().__init__(RecoverySettings(), OdometryNoise())
+    def __init__(self, settings: RecoverySettings, T_new_map: np.ndarray) -> None:
+        super().__init__(settings, OdometryNoise())
         self.T_new_map = T_new_map
 
     def on_fix(self, fix):
@@ -502,7 +502,7 @@ class Elsewhere(Recovery):
 def test_the_choice_of_the_map_frame_does_not_matter(story, rotvec, shift):
     T_new_map = se3.from_rotation_translation(rotation.exp(rotvec), shift)
     here, there = Drive(), Drive()
-    there.recovery = Elsewhere(T_new_map)
+    there.recovery = Elsewhere(there.settings, T_new_map)
     for one, other in zip(live(story, here), live(story, there)):
         assert (one.state, one.cause) == (other.state, other.cause)
         if one.trusted is not None:
