@@ -95,7 +95,9 @@ def test_amcl_loses_itself_is_initialized_by_us_and_confirms() -> None:
         # Navigation has to be well for two seconds before it can be lost again.
         for _ in range(round(3.0 / STEP_S)):
             robot.step()
-        assert recorder.latest_diagnostics["monitors"] == "all monitors are within their limits again"
+        # It began lost or well, as its first pose came late or early.
+        well = ("all monitors are within their limits again", "no monitor is beyond its limit")
+        assert recorder.latest_diagnostics["monitors"] in well
 
         answered = Event()
         reinitialize.call_async(Empty.Request()).add_done_callback(lambda _: answered.set())

@@ -93,7 +93,7 @@ def test_a_pose_that_is_not_taken_is_sent_again() -> None:
 def test_navigation_that_takes_nothing_is_an_error() -> None:
     with robot_with_amcl(deaf_to=99, handover_wait_s=0.1) as (robot, amcl):
         robot.drive_until_tracking()
-        robot.drive_until(lambda: "given_up, attempt 5" in robot.diagnostics["handover"])
+        robot.drive_until(lambda: "given_up, attempt 5" in robot.diagnostics["handover"], limit=2000)
         assert "navigation took no initial pose" in robot.diagnostics["message"]
         robot.spin_until(lambda: len(amcl.given) == 5)
 
