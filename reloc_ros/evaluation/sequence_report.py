@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from scipy.stats import chi2
 from reloc_ros.errors import DatasetError
 from reloc_ros.evaluation.markdown import table
 from reloc_ros.evaluation.plots import save_figure
+from reloc_ros.evaluation.report import write_json
 from reloc_ros.evaluation.sequence_error import (
     STANDING_STILL,
     FollowedSequence,
@@ -108,8 +107,7 @@ def write_sequence_report(
     """Write every file of the report into a folder and return the content of `report.json`."""
     report = make_sequence_report(subject, sequences)
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_finite_or_none(report), indent=2, allow_nan=False)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "report.json", report)
     (folder / "report.md").write_text(as_sequence_markdown(report), encoding="utf-8")
     _write_frames(folder / "frames.csv", sequences)
     for fov_deg in (entry["fov_deg"] for entry in report["fields_of_view"]):
@@ -256,14 +254,3 @@ def _write_frames(path: Path, sequences: Sequence[FollowedSequence]) -> None:
                             error_deg,
                         ]
                     )
-
-
-def _finite_or_none(value: Any) -> Any:
-    """Return plain content in which an infinite figure is null: JSON knows no infinity."""
-    if isinstance(value, dict):
-        return {key: _finite_or_none(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite_or_none(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

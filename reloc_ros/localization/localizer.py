@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
-from time import perf_counter
-from typing import TypeVar
 
 from reloc_ros.bundle.manifest import Manifest
 from reloc_ros.errors import ConfigError
@@ -17,20 +14,11 @@ from reloc_ros.localization.prepare import Prepared, network_inputs, prepare
 from reloc_ros.localization.solve import create_solver
 from reloc_ros.localization.solve.regression import RegressionSolver
 from reloc_ros.localization.solve.solution import Failure, Solution, Solver
+from reloc_ros.localization.stages import run_stage
 from reloc_ros.scenes.prior import ScenePrior, SentenceEncoder
-from reloc_ros.types import Estimate, Frame, Image, Localization, Outputs, Reason, Rejected
+from reloc_ros.types import Estimate, Frame, Image, Localization, Outputs, Rejected
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-# The stages in order, and what a fault inside each is called.
-FAULT_OF_STAGE = {
-    "prepare": Reason.PREPARE_FAILED,
-    "infer": Reason.INFERENCE_FAILED,
-    "solve": Reason.SOLVE_FAILED,
-    "gate": Reason.GATE_FAILED,
-}
 
 REGRESSION = "regression"
 """The output kind whose networks give logits over scenes."""
@@ -66,10 +54,10 @@ class Localizer:
         Each stage hands its result to the next; a failure skips the stages that follow.
         """
         self.stage_seconds = {}
-        prepared = self._run("prepare", self._prepare, frame)
-        outputs = self._run("infer", self._infer, prepared)
-        solution = self._run("solve", self._solve, outputs, prepared)
-        accepted = self._run("gate", self._gate, solution)
+        prepared = run_stage("prepare", self.stage_seconds, self._prepare, frame)
+        outputs = run_stage("infer", self.stage_seconds, self._infer, prepared)
+        solution = run_stage("solve", self.stage_seconds, self._solve, outputs, prepared)
+        accepted = run_stage("gate", self.stage_seconds, self._gate, solution)
         return self._answer(frame, accepted)
 
     def hint_scene(self, sentence: str) -> str:
@@ -134,20 +122,6 @@ class Localizer:
             scene=scene.name,
             cell_weights=accepted.cell_weights,
         )
-
-    def _run(self, stage: str, function: Callable[..., T | Failure], *nouns: object) -> T | Failure:
-        """Return what the stage makes of its nouns; timed, and with any exception turned into the stage's Failure."""
-        for noun in nouns:
-            if isinstance(noun, Failure):
-                return noun
-        start = perf_counter()
-        try:
-            return function(*nouns)
-        except Exception as error:  # a robot must survive whatever one image does to one stage
-            _log.exception("stage %s failed", stage)
-            return Failure(reason=FAULT_OF_STAGE[stage], detail=f"{type(error).__name__}: {error}")
-        finally:
-            self.stage_seconds[stage] = perf_counter() - start
 
 
 def _scene_prior(manifest: Manifest, text: SentenceEncoder | None) -> ScenePrior | None:

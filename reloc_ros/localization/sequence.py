@@ -5,12 +5,8 @@ As in `localizer`, but the pose is relative to the first frame, and what the fra
 
 from __future__ import annotations
 
-import logging
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +18,14 @@ from reloc_ros.cameras.rig import RigCamera
 from reloc_ros.inference.backend import Backend
 from reloc_ros.localization.followed import Followed, SequenceFrame
 from reloc_ros.localization.gate import gate
-from reloc_ros.localization.localizer import FAULT_OF_STAGE
 from reloc_ros.localization.roll_check import widened_by_roll
 from reloc_ros.localization.sequence_anchor import ORIGIN_FRAME, Anchor, Drift
 from reloc_ros.localization.sequence_network import SequenceNetwork, StateArrays, Step
 from reloc_ros.localization.sequence_state import SequenceState, restore
 from reloc_ros.localization.sequence_tracker import SequenceLimits, SequenceTracker
 from reloc_ros.localization.solve.solution import Failure, Solution
+from reloc_ros.localization.stages import run_stage
 from reloc_ros.types import Array, Estimate, Frame, Image, Reason, Rejected
-
-_log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _BLANK_CONTRAST = 8
 """Grey values between the darkest and the brightest pixel of an image that shows nothing: a covered lens, a black-out."""
@@ -93,10 +85,10 @@ class SequenceLocalizer:
             T_odom_camera: (4, 4) of the camera at the frame's stamp, where the robot has odometry.
         """
         self.stage_seconds = {}
-        canvas = self._run("prepare", self._prepare, frame)
-        feature = self._run("infer", self._network.encode, canvas)
-        followed = self._run("solve", self._follow, feature, canvas, frame, T_odom_camera)
-        accepted = self._run("gate", self._gate, followed)
+        canvas = run_stage("prepare", self.stage_seconds, self._prepare, frame)
+        feature = run_stage("infer", self.stage_seconds, self._network.encode, canvas)
+        followed = run_stage("solve", self.stage_seconds, self._follow, feature, canvas, frame, T_odom_camera)
+        accepted = run_stage("gate", self.stage_seconds, self._gate, followed)
         return self._answer(frame, accepted)
 
     def reset(self, why: str) -> None:
@@ -184,20 +176,6 @@ class SequenceLocalizer:
             is_keyframe=accepted.is_keyframe,
             note=self._tracker.note,
         )
-
-    def _run(self, stage: str, function: Callable[..., T | Failure], *nouns: object) -> T | Failure:
-        """Return what the stage makes of its nouns; timed, and with any exception turned into the stage's Failure."""
-        for noun in nouns:
-            if isinstance(noun, Failure):
-                return noun
-        start = perf_counter()
-        try:
-            return function(*nouns)
-        except Exception as error:  # a robot must survive whatever one image does to one stage
-            _log.exception("stage %s failed", stage)
-            return Failure(reason=FAULT_OF_STAGE[stage], detail=f"{type(error).__name__}: {error}")
-        finally:
-            self.stage_seconds[stage] = perf_counter() - start
 
 
 def _is_blank(pixels: Image) -> bool:

@@ -8,13 +8,11 @@ tokens, which is what the networks behind it compare. Elevation does end, at the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from reloc_ros.networks.encoders import IMAGENET_MEAN, IMAGENET_STD
-from reloc_ros.networks.patch_grid import patch_grid
+from reloc_ros.networks.scratch_encoder import ScratchEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,7 @@ PANORAMA_CONVS = {
 }
 
 
-class PanoramaConv(nn.Module):
+class PanoramaConv(ScratchEncoder):
     """One token for 8 x 8 pixels of a panorama; see `reloc_ros.networks.token_encoders` for what token encoders share.
 
     The summary is read from the mean token: it does not change when the camera turns about its vertical by whole patches.
@@ -47,9 +45,8 @@ class PanoramaConv(nn.Module):
     patch_px = 8
 
     def __init__(self, kind: str) -> None:
-        super().__init__()
+        super().__init__(kind)
         shape = PANORAMA_CONVS[kind]
-        self.kind = kind
         self.channels = self.local_channels = shape.channels
         first, second = shape.stem
         self.stem = nn.Sequential(_conv(3, first, stride=2), nn.ReLU(), _conv(first, second, stride=2), nn.ReLU())
@@ -61,25 +58,10 @@ class PanoramaConv(nn.Module):
             )
         )
         self.summary = nn.Sequential(nn.Linear(shape.channels, shape.channels), nn.GELU())
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD))
-
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return rows and columns of patches of an image of that size, pixels.
-
-        Raises:
-            ConfigError: the patches do not fill the image.
-        """
-        return patch_grid(self.patch_px, height, width)
-
-    def describe(self) -> dict[str, Any]:
-        """Return what `encoder_from_description` needs besides the weights."""
-        return {"kind": self.kind}
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the summary (B, C) and the tokens (B, N, C) of (B, H, W, 3) panoramas, uint8 or 0..255."""
-        x = ((images.float() - self.mean) / self.std).permute(0, 3, 1, 2)
-        tokens = self.blocks(self.stem(x)).flatten(2).transpose(1, 2)
+        tokens = self.blocks(self.stem(self.normalised(images))).flatten(2).transpose(1, 2)
         return self.summary(tokens.mean(1)), tokens
 
 

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
-from reloc_ros.networks.encoders import IMAGENET_MEAN, IMAGENET_STD, PatchConv
+from reloc_ros.networks.encoders import PatchConv
 from reloc_ros.networks.panorama_conv import PANORAMA_CONVS, PanoramaConv
 from reloc_ros.networks.patch_grid import patch_grid
 from reloc_ros.networks.restore import restore
+from reloc_ros.networks.scratch_encoder import ScratchEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class TokenEncoderConfig:
             )
 
 
-class PatchTransformer(nn.Module):
+class PatchTransformer(ScratchEncoder):
     """Small encoder that trains from scratch: convolutions to one token for 16 x 16 pixels, then attention over all.
 
     Half of a patch token is what the patch itself looks like, half is what the whole image makes of it: a scene's point
@@ -92,9 +93,8 @@ class PatchTransformer(nn.Module):
     patch_px = 16
 
     def __init__(self, kind: str) -> None:
-        super().__init__()
+        super().__init__(kind)
         shape = PATCH_TRANSFORMERS[kind]
-        self.kind = kind
         self.channels = shape.channels
         half = shape.channels // 2
         self.local_channels = half
@@ -108,25 +108,10 @@ class PatchTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(shape.channels, shape.heads) for _ in range(shape.blocks))
         self.norm = nn.LayerNorm(shape.channels)
         self.context = nn.Linear(shape.channels, half)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD))
-
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return rows and columns of patches of an image of that size, pixels.
-
-        Raises:
-            ConfigError: the patches do not fill the image.
-        """
-        return patch_grid(self.patch_px, height, width)
-
-    def describe(self) -> dict[str, Any]:
-        """Return what `encoder_from_description` needs besides the weights."""
-        return {"kind": self.kind}
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the summary (B, C) and the patch tokens (B, N, C) of (B, H, W, 3) images, uint8 or 0..255."""
-        x = ((images.float() - self.mean) / self.std).permute(0, 3, 1, 2)
-        maps = self.convolutions(x)[-1]
+        maps = self.convolutions(self.normalised(images))[-1]
         rows, columns = maps.shape[2:]
         cells = maps.flatten(2).transpose(1, 2)
         tokens = self.widen(cells) + positions_2d(rows, columns, self.channels).to(cells)

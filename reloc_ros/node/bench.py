@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.errors import ProcessError
-from reloc_ros.localization.localizer import FAULT_OF_STAGE
+from reloc_ros.localization.stages import FAULT_OF_STAGE
 from reloc_ros.node.bag_player import Pacer
 from reloc_ros.node.conversions import ns_to_stamp, stamp_to_ns
 from reloc_ros.node.lifecycle_client import LifecycleClient, NodeProcess

@@ -24,7 +24,8 @@ from reloc_ros.evaluation.pose_error import rotation_error_deg, translation_erro
 from reloc_ros.geometry import rotation, se3
 from reloc_ros.inference.backend import Backend, create_backend
 from reloc_ros.localization import localizer as localizer_module
-from reloc_ros.localization.localizer import FAULT_OF_STAGE, Localizer
+from reloc_ros.localization.localizer import Localizer
+from reloc_ros.localization.stages import FAULT_OF_STAGE
 from reloc_ros.types import Estimate, Reason, Rejected
 
 if TYPE_CHECKING:
