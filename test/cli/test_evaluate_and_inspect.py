@@ -6,13 +6,11 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import pytest
-from fake_bundles import AS_SOLVED, CAMERA, SCENES, write_scenes_bundle, write_truth_bundle
+from fake_bundles import AS_SOLVED, SCENES, write_numbered_drive, write_scenes_bundle, write_truth_bundle
 
 from reloc_ros.cli.main import main
-from reloc_ros.evaluation.tum import tum_line
 from reloc_ros.geometry import rotation, se3
 
 if TYPE_CHECKING:
@@ -46,15 +44,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("data") / "drive"
-    (folder / "frames").mkdir(parents=True)
-    (folder / "camera.json").write_text(json.dumps(CAMERA.to_dict()))
-    lines = [tum_line(number * 100_000_000, labelled_pose(number)) for number in range(FRAMES)]
-    (folder / "poses.txt").write_text("\n".join(lines) + "\n")
-    for number in range(FRAMES):
-        image = np.full((CAMERA.height, CAMERA.width, 3), number, dtype=np.uint8)
-        cv2.imwrite(str(folder / "frames" / f"{number:06d}.png"), image)
-    return f"panorama_sequences:{folder.parent}"
+    return write_numbered_drive(tmp_path_factory.mktemp("data"), [labelled_pose(number) for number in range(FRAMES)])
 
 
 def evaluate(bundle: Bundle, data: str, out: Path, *more: str) -> dict[str, Any]:

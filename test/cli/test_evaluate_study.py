@@ -7,17 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-from fake_bundles import CAMERA, write_truth_bundle
+from fake_bundles import write_numbered_drive, write_truth_bundle
 
 from reloc_ros.bundle.load import Bundle
 from reloc_ros.cli.main import main
 from reloc_ros.datasets.as_bag import write_as_bag
 from reloc_ros.datasets.posed_images import read_dataset
 from reloc_ros.evaluation.recorded import write_recorded
-from reloc_ros.evaluation.tum import tum_line
 from reloc_ros.geometry import rotation, se3
 
 FRAMES = 40
@@ -50,15 +48,7 @@ def poor(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("data") / "drive"
-    (folder / "frames").mkdir(parents=True)
-    (folder / "camera.json").write_text(json.dumps(CAMERA.to_dict()))
-    lines = [tum_line(number * 100_000_000, true_pose(number)) for number in range(FRAMES)]
-    (folder / "poses.txt").write_text("\n".join(lines) + "\n")
-    for number in range(FRAMES):
-        image = np.full((CAMERA.height, CAMERA.width, 3), number, dtype=np.uint8)
-        cv2.imwrite(str(folder / "frames" / f"{number:06d}.png"), image)
-    return f"panorama_sequences:{folder.parent}"
+    return write_numbered_drive(tmp_path_factory.mktemp("data"), [true_pose(number) for number in range(FRAMES)])
 
 
 def run(out: Path, *arguments: str) -> dict[str, Any]:

@@ -6,10 +6,12 @@ The graph takes the mean of the image, rounds it and looks the answer up, so tha
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -27,6 +29,7 @@ from reloc_ros.bundle.manifest import (
 )
 from reloc_ros.cameras.camera import ray_grid
 from reloc_ros.cameras.pinhole import PinholeCamera
+from reloc_ros.evaluation.tum import tum_line
 from reloc_ros.geometry import rotation, se3
 from reloc_ros.types import Array, Frame
 
@@ -79,6 +82,19 @@ def frame_number(number: int, camera: PinholeCamera = CAMERA) -> Frame:
     """Return the image that the truth network takes for pose `number`."""
     image = np.full((camera.height, camera.width, 3), number, dtype=np.uint8)
     return Frame(image=image, camera=camera, stamp_ns=number * 100_000_000)
+
+
+def write_numbered_drive(folder: Path, poses: list[Array]) -> str:
+    """Write images whose grey is their number, ten a second, with labels; return their `FORMAT:PATH`."""
+    drive = folder / "drive"
+    (drive / "frames").mkdir(parents=True)
+    (drive / "camera.json").write_text(json.dumps(CAMERA.to_dict()))
+    lines = [tum_line(number * 100_000_000, pose) for number, pose in enumerate(poses)]
+    (drive / "poses.txt").write_text("\n".join(lines) + "\n")
+    for number in range(len(poses)):
+        image = np.full((CAMERA.height, CAMERA.width, 3), number, dtype=np.uint8)
+        cv2.imwrite(str(drive / "frames" / f"{number:06d}.png"), image)
+    return f"panorama_sequences:{folder}"
 
 
 def write_truth_bundle(folder: Path, poses: list[Array], **changes: Any) -> Bundle:
