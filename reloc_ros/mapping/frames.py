@@ -47,8 +47,8 @@ class Selection:
         reference: what is a jump.
     """
 
-    every_m: float = 0.02
-    every_deg: float = 1.0
+    every_m: float = 0.01
+    every_deg: float = 0.5
     blur_ratio: float = 0.4
     reference: ReferenceLimits = field(default_factory=ReferenceLimits)
 

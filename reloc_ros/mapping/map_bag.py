@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from reloc_ros.datasets.images import PosedImages
 from reloc_ros.datasets.posed_images import read_dataset
-from reloc_ros.datasets.splits import Split, split_images
+from reloc_ros.datasets.splits import split_images
 from reloc_ros.errors import ConfigError, DatasetError
 from reloc_ros.evaluation.plots import save_figure
 from reloc_ros.mapping.coverage import coverage_figure
@@ -23,7 +23,7 @@ from reloc_ros.mapping.extract import extract_frames
 from reloc_ros.mapping.frames import Choice, Selection, choose_by_motion, choose_frames
 from reloc_ros.mapping.html_report import write_html
 from reloc_ros.mapping.next_steps import next_steps
-from reloc_ros.mapping.plan import HELD_OUT, Plan, training_minutes
+from reloc_ros.mapping.plan import PASSES, Plan, held_out, training_minutes
 from reloc_ros.mapping.source import MAP, complete_options, correction_jumps_ns, fingerprint, read_drive
 from reloc_ros.mapping.stages import Stages
 from reloc_ros.mapping.validate import validate
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 MIN_FRAMES = 20
 """Fewer are no map; a verdict asks for far more."""
-
-SPLIT = Split(val_fraction=HELD_OUT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +127,7 @@ def map_bag(request: MapRequest, tell: Callable[[str], None]) -> dict[str, Any]:
     selected = stages.run("select", inputs, (), lambda: _select(request, options))
     stages.run(
         "extract",
-        {"split": asdict(SPLIT)},
+        {"split": asdict(held_out(selected["kept"]))},
         (request.frames, coverage),
         lambda: _extract(request, options, selected, coverage),
     )
@@ -141,7 +139,7 @@ def map_bag(request: MapRequest, tell: Callable[[str], None]) -> dict[str, Any]:
     stages.run("export", exported, (request.out,), lambda: _export(request, run, exported["map_frame"]))
     with _progress("localizing held-out frames") as step:
         verdict = stages.run("validate", {}, (evaluation,), lambda: validate(
-            request.out, request.data, SPLIT, evaluation, ground_truth=selected["reference"],
+            request.out, request.data, held_out(selected["kept"]), evaluation, ground_truth=selected["reference"],
             only_position=request.labels == "position", on_frame=step,
         ))  # fmt: skip
     shortened = config.max_minutes < training_minutes(selected["kept"], None)
@@ -192,32 +190,38 @@ def _extract(
         shutil.rmtree(request.frames)
     with _progress("writing frames", len(choice.kept)) as step:
         extract_frames([drive.images[index] for index in choice.kept], request.frames, step)
-    parts = _parts(request)
+    parts = _parts(request, len(choice.kept))
     index_of = {name: choice.kept[place] for place, name in enumerate(parts["all"])}
-    held_out = [index_of[name] for name in parts["val"]]
+    judged = [index_of[name] for name in parts["val"]]
     guard = [index_of[name] for name in parts["all"] if name not in {*parts["train"], *parts["val"]}]
-    save_figure(coverage_figure(drive.images, choice, held_out, guard), coverage)
+    save_figure(coverage_figure(drive.images, choice, judged, guard), coverage)
     return {part: len(names) for part, names in parts.items()}
 
 
-def _parts(request: MapRequest) -> dict[str, list[str]]:
-    frames = read_dataset(request.data)
+def _parts(request: MapRequest, kept: int) -> dict[str, list[str]]:
+    frames, split = read_dataset(request.data), held_out(kept)
     return {
-        part: [image.name for image in split_images(frames, part, SPLIT).images] for part in ("all", "train", "val")
+        part: [image.name for image in split_images(frames, part, split).images] for part in ("all", "train", "val")
     }
 
 
 def _training(request: MapRequest, frames: int) -> TrainConfig:
     from reloc_ros.training.config import read_config
 
-    asked = {"initial": request.initial, "labels": request.labels, "split": asdict(SPLIT)}
+    asked = {"initial": request.initial, "labels": request.labels, "split": asdict(held_out(frames))}
     if request.initial is not None and not Path(request.initial).exists():
         raise ConfigError(f"initial {request.initial} does not exist; give the run folder of an earlier training")
     config = read_config(request.method, request.config, **asked)
-    given = request.max_minutes
-    if request.config is not None and given is None and config.max_minutes != type(config)().max_minutes:
-        return config
-    return read_config(request.method, request.config, **asked, max_minutes=training_minutes(frames, given))
+    # The command line says more than the configuration file, and that more than the plan.
+    usual, given = type(config)(), request.max_minutes
+    planned = given is not None or config.max_minutes == usual.max_minutes
+    return read_config(
+        request.method,
+        request.config,
+        **asked,
+        max_minutes=training_minutes(frames, given) if planned else None,
+        epochs=PASSES if config.epochs == usual.epochs else None,
+    )
 
 
 def _train(request: MapRequest, config: TrainConfig, run: Path) -> dict[str, Any]:

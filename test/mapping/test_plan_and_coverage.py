@@ -15,7 +15,7 @@ from reloc_ros.evaluation.plots import save_figure
 from reloc_ros.mapping.coverage import coverage_figure
 from reloc_ros.mapping.extract import extract_frames
 from reloc_ros.mapping.frames import Choice, Drop
-from reloc_ros.mapping.plan import Plan, training_minutes
+from reloc_ros.mapping.plan import Plan, held_out, training_minutes
 
 
 @pytest.fixture
@@ -32,6 +32,15 @@ def test_more_frames_train_longer_within_limits() -> None:
     assert minutes[-1] == 60
     assert training_minutes(750, 3.5) == 3.5
     assert training_minutes(750, 500) == minutes[2]
+
+
+@pytest.mark.parametrize(
+    ("frames", "share", "block", "guard"),
+    [(750, 0.15, 25, 5), (400, 0.15, 20, 4), (200, 0.2, 13, 3), (60, 1 / 3, 7, 2), (20, 1 / 3, 5, 2)],
+)
+def test_every_verdict_rests_on_several_places(frames: int, share: float, block: int, guard: int) -> None:
+    split = held_out(frames)
+    assert (split.val_fraction, split.block, split.guard) == (pytest.approx(share), block, guard)
 
 
 def test_the_plan_adds_up() -> None:
