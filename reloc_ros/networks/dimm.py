@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from reloc_ros.errors import ConfigError
+from reloc_ros.networks.ray_fit import Fitted, GeometricToken
 from reloc_ros.networks.restore import restore
-from reloc_ros.networks.token_encoders import PATCH_TRANSFORMERS, PatchTransformer, encoder_from_description
+from reloc_ros.networks.token_encoders import create_scratch_encoder, encoder_from_description
 
 OUTPUT_NAMES = ("directions_map", "moments_m", "direction_confidence", "moment_confidence")
 
@@ -69,22 +70,6 @@ class RayHeadConfig:
             )
 
 
-class Fitted(NamedTuple):
-    """What a fit of the patches' rays to what they show says of each patch, in scene units about the scene's centre.
-
-    Args:
-        token: (B, N, 2 V) the fitted map at the patch's ray, and its offset.
-        ray: (B, N, 6) direction and moment of the patch's ray from the fitted pose.
-        points: (B, N, 3) scene points that the fit rests on.
-        ranges: (B, N) their ranges along the rays.
-    """
-
-    token: Tensor
-    ray: Tensor
-    points: Tensor
-    ranges: Tensor
-
-
 class Found(NamedTuple):
     """What the head says of each patch, in scene units about the scene's centre.
 
@@ -127,17 +112,25 @@ class RayHead(nn.Module):
             for parameter in self.read[-1].parameters():
                 nn.init.zeros_(parameter)
 
-    def forward(self, patches: Tensor, summary: Tensor, rays: Tensor) -> Found:
+    def forward(self, patches: Tensor, summary: Tensor, rays: Tensor, chosen: Tensor | None = None) -> Found:
         """Return the rays of patches.
 
         Args:
             patches: (B, N, C) patch tokens; with the geometric token all N of an image.
             summary: (B, 1, C) the summary token of the patches' image.
             rays: (B, N, 3) unit rays of the patches in the camera.
+            chosen: (B, M) indices of the patches that are asked for, which saves time in training; None asks for all.
         """
         patches, summary = self._with_or_without_context(patches, summary.expand_as(patches))
         fitted = self.fit(patches, rays) if self.fit is not None else None
-        tokens = [patches] if fitted is None else [patches, fitted.token]
+        # The fit learns to be right by itself, not to be mended: what mends views that were seen does not mend others.
+        start = fitted.ray.detach() if fitted is not None else None
+        token = fitted.token if fitted is not None else None
+        if chosen is not None:
+            patches, summary, rays, token, start = (
+                of_patches(values, chosen) for values in (patches, summary, rays, token, start)
+            )
+        tokens = [patches] if token is None else [patches, token]
         if self.config.summary_token:
             tokens.append(summary)
         if self.config.ray_token:
@@ -151,8 +144,7 @@ class RayHead(nn.Module):
         else:
             fused = embeddings.mean(-2)
         out = self.read(geometric + fused).float()
-        # The fit learns to be right by itself, not to be mended: what mends views that were seen does not mend others.
-        ray = out[..., :6] if fitted is None else out[..., :6] + fitted.ray.detach()
+        ray = out[..., :6] if start is None else out[..., :6] + start
         directions = nn.functional.normalize(ray[..., :3], dim=-1)
         # Far from these limits a confidence says nothing more, and its loss could run away.
         logs = out[..., 6:].clamp(-4.0, 12.0)
@@ -167,92 +159,11 @@ class RayHead(nn.Module):
         return torch.cat([local, context * kept], dim=-1), summary * kept
 
 
-# Of the points' spread, in squared scene units: a fit through points in one plane must stay finite.
-_RIDGE = 1e-2
-
-
-class GeometricToken(nn.Module):
-    """The affine map that best takes the patches' points in the camera to what the patches show, at each patch's ray.
-
-    Each patch reads from its own token some quantities of the scene, a range and a weight. With scene points as the
-    quantities the map is the camera's pose, and at a ray it gives the ray's direction and the camera's position; what
-    else is fitted is learnt.
-    """
-
-    def __init__(self, channels: int, width: int, values: int) -> None:
-        super().__init__()
-        self.values = values
-        self.read = nn.Sequential(
-            nn.Linear(channels, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, values + 2)
-        )
-
-    def forward(self, patches: Tensor, rays: Tensor) -> Fitted:
-        """Return the fit at each patch.
-
-        Args:
-            patches: (B, N, C).
-            rays: (B, N, 3) unit rays in the camera.
-        """
-        read = self.read(patches).float()
-        values, ranges = read[..., : self.values], read[..., -2].clamp(-4.0, 3.0).exp()
-        weights = read[..., -1:].softmax(1)
-        linear, centre, middle = affine_fit(ranges[..., None] * rays, values, weights)
-        offset = middle - centre @ linear
-        token = torch.cat([rays @ linear, offset.expand(-1, rays.shape[1], -1)], dim=-1)
-        turn = nearest_rotation(linear[..., :3])
-        directions, position = rays @ turn, middle[..., :3] - centre @ turn
-        ray = torch.cat([directions, _cross(position.expand_as(directions), directions)], dim=-1)
-        return Fitted(token, ray, values[..., :3], ranges)
-
-
-def affine_fit(points: Tensor, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the affine map of points that fits values best, with a ridge.
-
-    It is (point - centre) @ linear + middle: linear (B, 3, V), centre (B, 1, 3) of the points, middle (B, 1, V) of the
-    values.
-
-    Args:
-        points: (B, N, 3).
-        values: (B, N, V).
-        weights: (B, N, 1), of sum 1.
-    """
-    # In single precision whatever the run's: a difference of two half-precision means would be all rounding.
-    with torch.autocast(points.device.type, enabled=False):
-        centre, middle = (weights * points).sum(1, keepdim=True), (weights * values).sum(1, keepdim=True)
-        spread = (weights * (points - centre)).transpose(1, 2)
-        covariance = spread @ (points - centre) + _RIDGE * torch.eye(3, device=points.device)
-        linear = inverse_3x3(covariance) @ (spread @ (values - middle))
-        return linear, centre, middle
-
-
-# Squared length of the matrix that the iteration starts from: a rotation has 3, and from 9 on one may turn over.
-_START = 2.5
-_ITERATIONS = 5
-
-
-def nearest_rotation(matrix: Tensor) -> Tensor:
-    """Return the orthogonal matrices nearest to (B, 3, 3), by Newton's iteration (Higham 1986, in its inverse-free form).
-
-    Exact for matrices near a rotation times a scale, as fits of posed points are; TensorRT knows no factorisation.
-    """
-    with torch.autocast(matrix.device.type, enabled=False):
-        x = matrix * (_START / (matrix.square().sum((-2, -1), keepdim=True) + 1e-9)).sqrt()
-        for _ in range(_ITERATIONS):
-            x = 1.5 * x - 0.5 * x @ x.transpose(-2, -1) @ x
-        return x
-
-
-def inverse_3x3(matrix: Tensor) -> Tensor:
-    """Return the inverses of (B, 3, 3) regular matrices by cofactors: TensorRT knows no factorisation."""
-    first, second, third = matrix.unbind(-2)
-    columns = [_cross(second, third), _cross(third, first), _cross(first, second)]
-    determinant = (first * columns[0]).sum(-1)[:, None, None]
-    return torch.stack(columns, dim=-1) / determinant
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    (ax, ay, az), (bx, by, bz) = a.unbind(-1), b.unbind(-1)
-    return torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], dim=-1)
+def of_patches(values: Tensor | None, chosen: Tensor) -> Tensor | None:
+    """Return (B, M, ...) of (B, N, ...) values at (B, M) indices; None of None."""
+    if values is None:
+        return None
+    return values.take_along_dim(chosen.reshape(*chosen.shape, *[1] * (values.dim() - 2)), dim=1)
 
 
 def encode_rays(rays: Tensor, frequencies: int) -> Tensor:
@@ -300,13 +211,15 @@ class Dimm(nn.Module):
         self.register_buffer("centre_m", centre_m.reshape(3).float())
         self.register_buffer("scale_m", torch.tensor(float(scale_m)))
 
-    def forward(self, images: Tensor, rays: Tensor) -> Found | tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, rays: Tensor, chosen: Tensor | None = None
+    ) -> Found | tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return what `OUTPUT_NAMES` says for images (B, H, W, 3) and the unit rays (B, N, 3) of their patches.
 
-        In training mode what the head found, in scene units.
+        In training mode what the head found of the `chosen` (B, M) ones, in scene units.
         """
         summary, patches = self.encoder(images)
-        found: Found = self.head(patches, summary[:, None], rays)
+        found: Found = self.head(patches, summary[:, None], rays, chosen)
         if self.training:
             return found
         return found.directions, self.scale_m * found.moments, found.direction_log.exp(), found.moment_log.exp()
@@ -330,7 +243,5 @@ def from_checkpoint(content: dict[str, Any]) -> Dimm:
 
 def untrained(train_config: dict[str, Any]) -> dict[str, Any]:
     """Return a checkpoint with random weights of the network that a training configuration describes."""
-    kind = train_config["encoder"]["kind"]
-    if kind not in PATCH_TRANSFORMERS:
-        raise ConfigError(f"encoder {kind} has no random form here; measure it from its checkpoint")
-    return describe_network(Dimm(PatchTransformer(kind), RayHeadConfig(**train_config["head"]), torch.zeros(3), 1.0))
+    encoder = create_scratch_encoder(train_config["encoder"]["kind"])
+    return describe_network(Dimm(encoder, RayHeadConfig(**train_config["head"]), torch.zeros(3), 1.0))

@@ -19,12 +19,7 @@ from torch import Tensor, nn
 from reloc_ros.errors import ConfigError
 from reloc_ros.networks.restore import restore
 from reloc_ros.networks.text import TextEncoder
-from reloc_ros.networks.token_encoders import (
-    PATCH_TRANSFORMERS,
-    PatchTransformer,
-    encoder_from_description,
-    positions_2d,
-)
+from reloc_ros.networks.token_encoders import create_scratch_encoder, encoder_from_description, positions_2d
 
 OUTPUT_NAMES = ("scene_logits", "positions_m", "log_quats", "attention")
 
@@ -341,10 +336,8 @@ def create_network(
 
 def untrained(train_config: dict[str, Any]) -> dict[str, Any]:
     """Return a checkpoint with random weights of the network that a training configuration describes, of four scenes."""
-    kind = train_config["encoder"]["kind"]
-    if kind not in PATCH_TRANSFORMERS:
-        raise ConfigError(f"encoder {kind} has no random form here; measure it from its checkpoint")
+    encoder = create_scratch_encoder(train_config["encoder"]["kind"])
     tokens = torch.randn(_UNTRAINED_SCENES, _UNTRAINED_WORDS, train_config["text"]["channels"])
     mask = torch.ones(tokens.shape[:2], dtype=torch.bool)
-    encoder, config = PatchTransformer(kind), DecoderConfig(**train_config["decoder"])
+    config = DecoderConfig(**train_config["decoder"])
     return describe_network(create_network(encoder, config, Sentences(tokens, mask, mask)).eval())

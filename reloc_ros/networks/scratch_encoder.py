@@ -19,6 +19,8 @@ class ScratchEncoder(nn.Module):
     """
 
     patch_px: int
+    channels: int
+    local_channels: int
 
     def __init__(self, kind: str) -> None:
         super().__init__()

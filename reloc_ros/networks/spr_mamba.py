@@ -23,7 +23,7 @@ from reloc_ros.networks.global_branch import GlobalBranch
 from reloc_ros.networks.mamba import MambaConfig
 from reloc_ros.networks.pose_head import compose, rotation_from_6d
 from reloc_ros.networks.restore import restore
-from reloc_ros.networks.token_encoders import SCRATCH, create_scratch_encoder
+from reloc_ros.networks.token_encoders import create_scratch_encoder
 from reloc_ros.networks.turn_back import TurnBack
 
 BRANCHES = ("dual", "global", "local")
@@ -311,9 +311,6 @@ def config_from(plain: dict[str, Any]) -> SprMambaConfig:
 
 def untrained(train_config: dict[str, Any]) -> dict[str, Any]:
     """Return a checkpoint with random weights of the network that a training configuration describes."""
-    kind = train_config["encoder"]["kind"]
-    if kind not in SCRATCH:
-        raise ConfigError(f"encoder {kind} has no random form here; measure it from its checkpoint")
     frame = FrameConfig(**train_config["frame"])
-    encoder = FrameEncoder(create_scratch_encoder(kind), frame)
+    encoder = FrameEncoder(create_scratch_encoder(train_config["encoder"]["kind"]), frame)
     return describe_network(SprModel(encoder, SprMamba(frame, config_from(train_config["network"]))).eval())

@@ -1,4 +1,4 @@
-"""Encoders that turn an image into one token a patch and a summary token: DINOv2, CLIP, SqueezeNet, and one of ours.
+"""Encoders that turn an image into one token a patch and a summary token: DINOv2, CLIP, SqueezeNet, and ours.
 
 All see the same interface, so a method does not know which it was given:
 `forward(images (B, H, W, 3), uint8 or 0..255) -> (summary (B, C), patches (B, N, C))`, N row by row.
@@ -20,6 +20,7 @@ from reloc_ros.errors import ConfigError
 from reloc_ros.networks.encoders import PatchConv
 from reloc_ros.networks.panorama_conv import PANORAMA_CONVS, PanoramaConv
 from reloc_ros.networks.patch_grid import patch_grid
+from reloc_ros.networks.patch_pyramid import PATCH_PYRAMIDS, PatchPyramid
 from reloc_ros.networks.restore import restore
 from reloc_ros.networks.scratch_encoder import ScratchEncoder
 
@@ -49,7 +50,7 @@ PATCH_TRANSFORMERS = {
 
 
 # Those that can start without a checkpoint.
-SCRATCH = (*PATCH_TRANSFORMERS, *PANORAMA_CONVS)
+SCRATCH = (*PATCH_TRANSFORMERS, *PATCH_PYRAMIDS, *PANORAMA_CONVS)
 KINDS = (*SCRATCH, "dinov2", "clip", "squeezenet")
 
 
@@ -185,22 +186,35 @@ def step_px(config: TokenEncoderConfig) -> int:
     Raises:
         ConfigError: the encoder's folder does not say.
     """
-    if config.kind in PANORAMA_CONVS:
-        return PanoramaConv.patch_px
-    if config.kind in PATCH_TRANSFORMERS or config.kind == "squeezenet":
-        return PatchTransformer.patch_px
+    if config.kind in SCRATCH:
+        return _scratch_family(config.kind).patch_px
+    if config.kind == "squeezenet":
+        from reloc_ros.networks.squeezenet import SqueezeNet
+
+        return SqueezeNet.patch_px
     from reloc_ros.networks.foundation import patch_px_of
 
     return patch_px_of(Path(str(config.weights)))
 
 
-def create_scratch_encoder(kind: str) -> PatchTransformer | PanoramaConv:
+def create_scratch_encoder(kind: str) -> ScratchEncoder:
     """Return an encoder of ours with random weights.
 
     Args:
         kind: one of `SCRATCH`.
+
+    Raises:
+        ConfigError: it is another one, which has no weights without a checkpoint.
     """
-    return PanoramaConv(kind) if kind in PANORAMA_CONVS else PatchTransformer(kind)
+    if kind not in SCRATCH:
+        raise ConfigError(f"encoder {kind} has no random weights; give its checkpoint, or one of {', '.join(SCRATCH)}")
+    return _scratch_family(kind)(kind)
+
+
+def _scratch_family(kind: str) -> type[ScratchEncoder]:
+    if kind in PANORAMA_CONVS:
+        return PanoramaConv
+    return PatchPyramid if kind in PATCH_PYRAMIDS else PatchTransformer
 
 
 def encoder_from_description(description: dict[str, Any]) -> nn.Module:
@@ -216,7 +230,7 @@ def encoder_from_description(description: dict[str, Any]) -> nn.Module:
     return family.from_config(description)
 
 
-def _load_pretrained(encoder: PatchTransformer | PanoramaConv, run: Path) -> None:
+def _load_pretrained(encoder: ScratchEncoder, run: Path) -> None:
     path = run / "best.pt" if run.is_dir() else run
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -165,7 +165,8 @@ class DimmConfig(TrainConfig):
         encoder: which one, and whether it is frozen.
         head: shape of the mappers.
         features: of a frozen encoder.
-        rays: patches in a batch when the encoder is frozen; `batch_size` counts images when it is not.
+        rays: patches that the mappers see at a step: shuffled ones of a frozen encoder, or, where images stay whole, drawn
+            from the `batch_size` images.
     """
 
     method: ClassVar[str] = "dimm"

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from reloc_ros.networks.dimm import OUTPUT_NAMES, Dimm, Found, describe_network
+from reloc_ros.networks.dimm import OUTPUT_NAMES, Dimm, Found, describe_network, of_patches
 from reloc_ros.networks.token_encoders import create_token_encoder, step_px
 from reloc_ros.training import checkpoint
 from reloc_ros.training.augment import random_light
@@ -28,6 +28,8 @@ from reloc_ros.training.views import Batch, Views, view_loader
 
 # The losses of points are then of like size with those of rays.
 _CONSISTENCY, _REPROJECTION = 4.0, 20.0
+# Part of the training after which the fitted pose teaches too; before, the points are too crude to be fitted.
+_FIT_FROM = 0.2
 
 
 class DimmTask:
@@ -80,21 +82,38 @@ class DimmTask:
 
         The points behind the geometric token learn like those of implicit scene geometry.
         """
+        chosen = self._some_patches(batch.rays)
         if isinstance(batch, Batch):
-            found: Found = forward(random_light(batch.images, self._config.augment), batch.rays)
+            found: Found = forward(random_light(batch.images, self._config.augment), batch.rays, chosen)
         else:
             summary = batch.summary[:, None] if isinstance(batch, FeatureBatch) else batch.summary
-            found = forward(batch.patches, summary, batch.rays)
+            found = forward(batch.patches, summary, batch.rays, chosen)
         position = (batch.position_map_m - self.network.centre_m) / self.network.scale_m
-        total, parts = ray_loss(found, batch.rays, batch.R_map_camera, position, batch.inside)
+        rays, inside = (
+            values if chosen is None else of_patches(values, chosen) for values in (batch.rays, batch.inside)
+        )
+        total, parts = ray_loss(found, rays, batch.R_map_camera, position, inside)
         if found.fitted is not None:
             seen = (found.fitted.points - position[:, None]) @ batch.R_map_camera
             points_camera = batch.rays * found.fitted.ranges[..., None]
             parts["consistency"] = consistency(seen, points_camera, batch.inside, 1.0, progress)
             parts["reprojection"] = reprojection(seen, batch.rays, batch.inside, progress)
-            parts["fit"] = fit_loss(found.fitted, batch.rays, batch.R_map_camera, position, batch.inside)
-            total = total + _CONSISTENCY * parts["consistency"] + _REPROJECTION * parts["reprojection"] + parts["fit"]
+            total = total + _CONSISTENCY * parts["consistency"] + _REPROJECTION * parts["reprojection"]
+            if progress >= _FIT_FROM:
+                parts["fit"] = fit_loss(found.fitted, batch.rays, batch.R_map_camera, position, batch.inside)
+                total = total + parts["fit"]
         return total, parts
+
+    def _some_patches(self, rays: Tensor) -> Tensor | None:
+        """Return the indices (B, M) of the patches of each image whose rays are asked for; None for all.
+
+        Neighbouring patches tell nearly the same, and the mappers cost the most.
+        """
+        images, patches = rays.shape[:2]
+        number = self._config.rays // images
+        if number >= patches:
+            return None
+        return torch.rand(images, patches, device=rays.device).argsort(1)[:, : max(1, number)]
 
     def validate(self, network: nn.Module) -> Verdict:
         """Localize the held-out images with the robot's own solver, whose numbers are fitted on the way."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from reloc_ros.errors import ConfigError
 from reloc_ros.localization.camera_cache import cached_ray_grid
 from reloc_ros.networks.dimm import encode_rays
-from reloc_ros.networks.token_encoders import PATCH_TRANSFORMERS, PatchTransformer, create_token_encoder
+from reloc_ros.networks.token_encoders import SCRATCH, create_token_encoder, step_px
 from reloc_ros.training.augment import random_light
 from reloc_ros.training.config import EncoderConfig
 from reloc_ros.training.distributed import World
@@ -83,7 +83,7 @@ class Pretraining(nn.Module):
             scene: (B,) index of each image's scene.
         """
         summary, patches = self.encoder(images)
-        local, context = patches.chunk(2, dim=-1)
+        local, context = patches[..., : self.encoder.local_channels], patches[..., self.encoder.local_channels :]
         if self.training:
             context = context * (torch.rand(len(images), 1, 1, device=images.device) >= _WITHOUT_CONTEXT)
         found = self.points(torch.cat([local, context], dim=-1), scene).float()
@@ -99,13 +99,10 @@ class EncoderTask:
     """Pre-training on many scenes; see `reloc_ros.training.task.Task`."""
 
     def __init__(self, data: Sequence[str], out: Path, config: EncoderConfig, world: World) -> None:
-        if config.encoder.kind not in PATCH_TRANSFORMERS or config.encoder.frozen:
-            raise ConfigError(
-                f"encoder is {config.encoder}; pre-training is for {', '.join(PATCH_TRANSFORMERS)}, not frozen"
-            )
+        if config.encoder.kind not in SCRATCH or config.encoder.frozen:
+            raise ConfigError(f"encoder is {config.encoder}; pre-training is for {', '.join(SCRATCH)}, not frozen")
         self._config, self._world = config, world
-        step_px = PatchTransformer.patch_px
-        self.material = read_material(data, out, config, world, step_px=step_px, one_map=False)
+        self.material = read_material(data, out, config, world, step_px=step_px(config.encoder), one_map=False)
         height, width = self.material.height, self.material.width
         encoder = create_token_encoder(config.encoder, height, width)
         self._grid = encoder.grid(height, width)

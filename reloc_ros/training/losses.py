@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reloc_ros.networks.dimm import Fitted, Found
+from reloc_ros.networks.dimm import Found
+from reloc_ros.networks.ray_fit import Fitted
 from reloc_ros.training.config import LossConfig
 from reloc_ros.training.differentiable import rotation_angle_rad, weighted_kabsch
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scipy.linalg import polar
-from scipy.spatial.transform import Rotation
 
 from reloc_ros.errors import ConfigError
 from reloc_ros.networks.dimm import (
     Dimm,
-    GeometricToken,
     Mappers,
     RayHead,
     RayHeadConfig,
-    affine_fit,
     describe_network,
     encode_rays,
     from_checkpoint,
-    inverse_3x3,
-    nearest_rotation,
 )
 from reloc_ros.networks.token_encoders import PatchTransformer
 
@@ -88,60 +82,18 @@ def test_without_the_geometric_token_patches_are_alone():
     torch.testing.assert_close(together.directions[:, 2:3], alone.directions)
 
 
-def test_the_fit_of_scene_points_is_the_pose():
-    generator = torch.Generator().manual_seed(4)
-    rotation = torch.linalg.qr(torch.randn(2, 3, 3, generator=generator, dtype=torch.float64))[0]
-    points = torch.randn(2, 40, 3, generator=generator, dtype=torch.float64)
-    position = torch.randn(2, 1, 3, generator=generator, dtype=torch.float64)
-    values = points @ rotation.transpose(1, 2) + position
-    weights = torch.rand(2, 40, 1, generator=generator, dtype=torch.float64)
-    # A wild point without weight changes nothing.
-    values[:, 7], weights[:, 7] = 100.0, 0.0
-    linear, centre, middle = affine_fit(points, values, weights / weights.sum(1, keepdim=True))
-    offset = middle - centre @ linear
-    # The ridge draws it a little towards zero.
-    torch.testing.assert_close(linear, rotation.transpose(1, 2), atol=0.05, rtol=0)
-    torch.testing.assert_close(offset, position, atol=0.05, rtol=0)
-
-
-def test_a_fit_through_one_point_is_finite():
-    points, values = torch.full((1, 9, 3), 0.3), torch.full((1, 9, 4), 2.0)
-    linear, _, middle = affine_fit(points, values, torch.full((1, 9, 1), 1 / 9))
-    torch.testing.assert_close(linear, torch.zeros(1, 3, 4), atol=1e-5, rtol=0)
-    torch.testing.assert_close(middle, torch.full((1, 1, 4), 2.0))
-
-
-def test_the_nearest_rotation_of_a_scaled_and_a_sheared_one():
-    """The polar decomposition of scipy is the reference: a fit with a ridge is a little too short in one direction."""
-    turn = torch.from_numpy(Rotation.from_quat([1 / 11, 2 / 11, 4 / 11, 10 / 11]).as_matrix())
-    sheared = turn @ torch.diag(torch.tensor([1.0, 0.9, 0.6], dtype=torch.float64)) @ turn.T @ turn
-    found = nearest_rotation(torch.stack([turn, 0.3 * turn, sheared]))
-    torch.testing.assert_close(found[:2], torch.stack([turn, turn]), atol=1e-6, rtol=0)
-    torch.testing.assert_close(found[2], torch.from_numpy(polar(sheared.numpy())[0]), atol=1e-3, rtol=0)
-
-
-def test_the_fitted_pose_gives_the_ray_of_every_patch():
-    """A head that has learnt nothing yet answers with the pose of its fit: here points that are seen without error."""
-    generator = torch.Generator().manual_seed(8)
-    turn = torch.from_numpy(Rotation.from_quat([1 / 11, 2 / 11, 4 / 11, 10 / 11]).as_matrix()).float()
-    position = torch.tensor([0.4, -0.7, 0.2])
-    rays = torch.nn.functional.normalize(torch.randn(1, 40, 3, generator=generator), dim=-1)
-    ranges = 1 + torch.rand(1, 40, generator=generator)
-    token = GeometricToken(8, 16, 5).eval()
-    points = (ranges[..., None] * rays) @ turn.T + position
-    token.read = torch.nn.Identity()
-    read = torch.cat(
-        [points, torch.randn(1, 40, 2, generator=generator), ranges.log()[..., None], torch.zeros(1, 40, 1)], -1
-    )
-    fitted = token(read, rays)
-    directions = rays @ turn.T
-    moments = torch.linalg.cross(position.expand_as(directions), directions)
-    torch.testing.assert_close(fitted.ray, torch.cat([directions, moments], -1), atol=5e-3, rtol=0)
-
-
-def test_inverses_by_cofactors():
-    matrix = torch.randn(6, 3, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    torch.testing.assert_close(inverse_3x3(matrix), torch.linalg.inv(matrix))
+def test_rays_of_chosen_patches_are_those_of_all():
+    network = _network()
+    generator = torch.Generator().manual_seed(3)
+    patches, summary = torch.randn(2, 12, 64, generator=generator), torch.randn(2, 1, 64, generator=generator)
+    rays = torch.nn.functional.normalize(torch.randn(2, 12, 3, generator=generator), dim=-1)
+    torch.nn.init.normal_(network.head.read[-1].weight)
+    chosen = torch.tensor([[5, 0, 11], [2, 3, 7]])
+    of_all, of_some = network.head(patches, summary, rays), network.head(patches, summary, rays, chosen)
+    for name in ("directions", "moments", "direction_log", "moment_log"):
+        expected = torch.stack([getattr(of_all, name)[index, chosen[index]] for index in range(2)])
+        torch.testing.assert_close(getattr(of_some, name), expected)
+    assert of_some.fitted.ray.shape == (2, 12, 6)
 
 
 def test_mappers_are_the_perceptrons_they_stand_for():

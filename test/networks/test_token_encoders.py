@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from reloc_ros.errors import ConfigError
+from reloc_ros.networks.patch_pyramid import PatchPyramid
 from reloc_ros.networks.squeezenet import SqueezeNet
 from reloc_ros.networks.token_encoders import (
     PatchTransformer,
@@ -45,6 +46,28 @@ def test_half_a_token_is_the_patch_and_half_what_the_image_makes_of_it():
     assert not torch.allclose(before[:, far, half:], after[:, far, half:], atol=1e-5)
 
 
+def test_of_a_pyramid_a_part_of_a_token_knows_its_surroundings_alone():
+    """A change far away reaches only the part that the deepest map made; a near one reaches both."""
+    encoder = create_token_encoder(TokenEncoderConfig(kind="patch_pyramid_tiny"), 64, 256).eval()
+    images = _images(64, 256)
+    changed = images.clone()
+    changed[:, :, 160:] = 0
+    assert encoder.grid(64, 256) == (8, 32)
+    before, after = (encoder(each)[1].unflatten(1, (8, 32)) for each in (images, changed))
+    local = encoder.local_channels
+    # The change begins at column 20 of the patches.
+    assert torch.equal(before[:, :, :13, :local], after[:, :, :13, :local])
+    assert not torch.allclose(before[:, :, :13, local:], after[:, :, :13, local:], atol=1e-5)
+    assert not torch.allclose(before[:, :, 19, :local], after[:, :, 19, :local], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (56, 104)])
+def test_a_pyramid_fits_every_multiple_of_its_patches(size):
+    encoder = create_token_encoder(TokenEncoderConfig(kind="patch_pyramid_tiny"), *size).eval()
+    rows, columns = encoder.grid(*size)
+    assert encoder(_images(*size))[1].shape == (2, rows * columns, encoder.channels)
+
+
 def test_positions_mean_the_same_place_at_every_resolution():
     coarse, fine = positions_2d(2, 2, 16), positions_2d(6, 6, 16)
     # The centre of a coarse cell is that of the middle one of nine fine cells.
@@ -53,7 +76,7 @@ def test_positions_mean_the_same_place_at_every_resolution():
 
 
 def test_descriptions_make_the_same_encoder_again():
-    for encoder in (PatchTransformer("patch_transformer_tiny"), SqueezeNet()):
+    for encoder in (PatchTransformer("patch_transformer_tiny"), PatchPyramid("patch_pyramid_tiny"), SqueezeNet()):
         again = encoder_from_description(encoder.describe())
         again.load_state_dict(encoder.state_dict())
         for first, second in zip(encoder.eval()(_images()), again.eval()(_images())):
