@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bundles",
         nargs="+",
         metavar="BUNDLE",
-        help="folder that `reloc export` wrote; several are compared with the first",
+        help="folder that `reloc export` wrote; several are compared with the first; bundles that follow sequences are told "
+        "where each one starts",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", metavar="FORMAT:PATH", help="images with poses, e.g. seven_scenes:DIR")
@@ -81,12 +82,13 @@ def run(args: argparse.Namespace) -> int:
     from reloc_ros.evaluation.study import Study, run_study
 
     # Reading the data takes longer than seeing that a bundle is none.
-    kinds = {load_bundle(path).manifest.sequence is not None for path in args.bundles}
+    followers = tuple(path for path in args.bundles if load_bundle(path).manifest.sequence is not None)
     data, dataset = _read(args)
-    if True in kinds:
-        return _run_sequences(args, data, dataset, alike=len(kinds) == 1)
+    if len(followers) == len(args.bundles):
+        return _run_sequences(args, data, dataset)
     study = Study(
-        bundles=tuple(args.bundles),
+        bundles=tuple(path for path in args.bundles if path not in followers),
+        followers=followers,
         data=data,
         dataset=dataset,
         part=args.split,
@@ -104,16 +106,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_sequences(args: argparse.Namespace, data: str, dataset: PosedImages, *, alike: bool) -> int:
+def _run_sequences(args: argparse.Namespace, data: str, dataset: PosedImages) -> int:
     """Follow the sequences of the data set with bundles that do."""
     from rich.console import Console
 
-    from reloc_ros.errors import ConfigError
     from reloc_ros.evaluation.sequence_replay import SequenceBundle, follow_all, subject_of
     from reloc_ros.evaluation.sequence_report import summary_table, write_sequence_report
 
-    if not alike:
-        raise ConfigError("some bundles localize single images, others sequences; evaluate them apart")
     bundles = [SequenceBundle(path, args.backend, args.threads) for path in args.bundles]
     followed, seconds = follow_all(bundles, dataset, args.fov_deg, _track)
     subject = subject_of(bundles[0], args.bundles[0], data, dataset, seconds)

@@ -15,10 +15,11 @@ from reloc_ros.evaluation.replay import FrameResult
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito 2008: apart for colour-blind readers."""
 _COMPARED = (
-    "method", "map_bytes", "frames", "availability", "false_fix_rate", "median_translation_error_m",
+    "method", "told", "map_bytes", "frames", "availability", "false_fix_rate", "median_translation_error_m",
     "median_rotation_error_deg", "p90_translation_error_m", "p90_rotation_error_deg", "recall", "time_to_first_fix_s",
     "latency_ms",
 )  # fmt: skip
+_COMPARED_UNDER_FAULTS = ("availability", "false_fix_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,17 @@ class Contender:
 
 def comparison_rows(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
     """Return what is compared, for the report; `latency_ms` alone differs from run to run."""
-    return [{"name": contender.name, **{key: contender.report[key] for key in _COMPARED}} for contender in contenders]
+    return [
+        {
+            "name": contender.name,
+            **{key: contender.report[key] for key in _COMPARED},
+            "faults": {
+                fault: {key: figures[key] for key in _COMPARED_UNDER_FAULTS}
+                for fault, figures in contender.report["faults"].items()
+            },
+        }
+        for contender in contenders
+    ]
 
 
 def comparison_figure(contenders: Sequence[Contender], unit: str) -> Figure:
@@ -67,25 +78,49 @@ def comparison_figure(contenders: Sequence[Contender], unit: str) -> Figure:
 def cells(row: dict[str, Any], unit: str) -> list[str]:
     """Return a row of the comparison as people read it, in the order of `HEADER`."""
 
-    def percent(value: float | None) -> str:
-        return "-" if value is None else f"{100 * value:.1f} %"
-
     def error(key: str) -> str:
         metres, degrees = (row[f"{key}_{part}"] for part in ("translation_error_m", "rotation_error_deg"))
         return f"{metres:.3f} {unit} / {degrees:.2f} deg" if np.isfinite(metres) else "infinite"
 
     return [
         row["name"],
-        row["method"],
+        row["method"] + (f", told {row['told']}" if row["told"] else ""),
         f"{row['map_bytes'] / 1e6:.1f} MB",
-        percent(row["availability"]),
-        percent(row["false_fix_rate"]),
+        _percent(row["availability"]),
+        _percent(row["false_fix_rate"]),
         error("median"),
         error("p90"),
-        percent(row["recall"]["0.05m_5deg"]),
-        percent(row["recall"]["0.25m_5deg"]),
+        _percent(row["recall"]["0.05m_5deg"]),
+        _percent(row["recall"]["0.25m_5deg"]),
         latency_cell(row["latency_ms"]),
     ]
+
+
+def fault_table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]] | None:
+    """Return header and lines of what each makes of spoilt frames: poses, and false ones among them; None without faults.
+
+    Those that follow sequences are not judged on faults: their next pose would depend on what was spoilt before.
+    """
+    faults = list(rows[0]["faults"])
+    if not faults:
+        return None
+    lines = [
+        [
+            row["name"],
+            *(
+                f"{_percent(row['faults'][fault]['availability'])}, {_percent(row['faults'][fault]['false_fix_rate'])} false"
+                if fault in row["faults"]
+                else "not judged"
+                for fault in faults
+            ),
+        ]
+        for row in rows
+    ]
+    return ["frames with a pose", *faults], lines
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def latency_cell(latency_ms: dict[str, float]) -> str:

@@ -55,6 +55,9 @@ def _comparison(folder: Path, report: Mapping[str, Any], unit: str, pictures: Co
     if not rows:
         return []
     shown = table([[escape(cell) for cell in comparison.cells(row, unit)] for row in rows], comparison.HEADER)
+    if spoilt := comparison.fault_table(rows):
+        header, lines = spoilt
+        shown += table([[escape(cell) for cell in line] for line in lines], header)
     if "comparison.png" in pictures:
         shown += picture(folder / "comparison.png", "Cumulative errors", "Further up and to the left is better.")
     return [section("Side by side, on the same frames", shown)]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from reloc_ros.evaluation.comparison import HEADER, cells
+from reloc_ros.evaluation.comparison import HEADER, cells, fault_table
 from reloc_ros.evaluation.pose_error import FALSE_FIX_DEG, FALSE_FIX_M
 from reloc_ros.evaluation.replay import FrameResult
 
@@ -107,7 +107,14 @@ def _accuracy(report: dict[str, Any], unit: str) -> str:
 
 def _comparison(report: dict[str, Any], unit: str) -> list[str]:
     rows = report.get("comparison")
-    return ["## Side by side", table(HEADER, [cells(row, unit) for row in rows])] if rows else []
+    if not rows:
+        return []
+    spoilt = fault_table(rows)
+    return [
+        "## Side by side",
+        table(HEADER, [cells(row, unit) for row in rows]),
+        *([table(*spoilt)] if spoilt else []),
+    ]
 
 
 def _drive(report: dict[str, Any], unit: str) -> str:

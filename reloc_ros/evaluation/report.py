@@ -50,6 +50,7 @@ class Subject:
         threads: threads asked for; 0 is automatic.
         scene: that the data are from, where the bundle knows several; else empty.
         map_bytes: what a robot has to store.
+        told: what it was told besides the images; empty for those that find themselves.
     """
 
     bundle: str
@@ -67,6 +68,7 @@ class Subject:
     threads: int
     scene: str = ""
     map_bytes: int = 0
+    told: str = ""
 
     @property
     def unit(self) -> str:

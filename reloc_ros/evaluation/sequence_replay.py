@@ -51,6 +51,10 @@ class SequenceBundle:
         """Whether it says how far the camera moved since the last keyframe."""
         return _SHOWN_BEFORE in {state.name for state in sequence_spec(self.bundle.manifest).state}
 
+    def localizer(self) -> SequenceLocalizer:
+        """Return one at the start of a sequence."""
+        return SequenceLocalizer(self.bundle.manifest, self.encoder, self.step)
+
     def follow(self, images: Sequence[PosedImage], fov_deg: float) -> tuple[Array, Array, list[float]]:
         """Return poses (N, 4, 4) and covariances (N, 6, 6), NaN where there are none, and the seconds of each frame.
 
@@ -60,7 +64,7 @@ class SequenceBundle:
             images: of one sequence.
             fov_deg: that is left of their view.
         """
-        localizer = SequenceLocalizer(self.bundle.manifest, self.encoder, self.step)
+        localizer = self.localizer()
         poses, covariances = np.full((len(images), 4, 4), np.nan), np.full((len(images), 6, 6), np.nan)
         seconds: list[float] = []
         first_chain: int | None = None

@@ -21,6 +21,8 @@ from reloc_ros.evaluation.frame_sheet import frame_sheet
 from reloc_ros.evaluation.recorded import recorded_results
 from reloc_ros.evaluation.replay import FrameLocalizer, FrameResult, replay
 from reloc_ros.evaluation.report import Findings, Subject, make_report, write_report
+from reloc_ros.evaluation.sequence_contender import TOLD, follow_told
+from reloc_ros.evaluation.sequence_replay import SequenceBundle
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.localization.localizer import Localizer
 from reloc_ros.types import Array, Image
@@ -35,6 +37,7 @@ class Study:
 
     Args:
         bundles: folders; the first is the one that the report is about.
+        followers: folders of bundles that follow sequences, to compare with the others.
         data: how the data set is named in the report.
         dataset: all of it.
         part: `train`, `val` or `all`.
@@ -63,10 +66,11 @@ class Study:
     baseline: str | None = None
     recorded: Path | None = None
     mapping: str | None = None
+    followers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_faults(self.faults)
-        if self.recorded is not None and (self.faults or len(self.bundles) > 1):
+        if self.recorded is not None and (self.faults or len(self.bundles) > 1 or self.followers):
             raise ConfigError(
                 "a recording holds the poses of one bundle on the images as they are; leave out --fault and other bundles"
             )
@@ -102,6 +106,7 @@ def run_study(study: Study, folder: Path, track: Track) -> dict[str, Any]:
     images = split_images(study.dataset, study.part, split)
     mapped = _mapped_images(study, bundles[0], split)
     judged = [_judge_bundle(study, bundle, images, split, mapped, track) for bundle in bundles]
+    judged += [_judge_follower(study, path, images, split, mapped, track) for path in study.followers]
     if study.baseline is not None:
         judged.append(_judge_baseline(study, images, split, mapped, track))
     first, *others = judged
@@ -180,7 +185,7 @@ def _judge_bundle(
             backend=backend.name if study.recorded is None else f"recorded in {study.recorded}",
             device=backend.device,
             precision=backend.precision,
-            map_bytes=sum(file.stat().st_size for file in bundle.path.iterdir() if file.is_file()),
+            map_bytes=_size_bytes(bundle),
         )
         findings = Findings(
             oracle=told,
@@ -223,6 +228,34 @@ def _judge_baseline(
     )
     sheet = frame_sheet(results, images.images, lambda frame: frame.image, subject.unit)
     return _Judged(subject=subject, results=results, sheet=sheet, findings=findings)
+
+
+def _judge_follower(
+    study: Study, path: str, images: PosedImages, split: Split, mapped: PosedImages | None, track: Track
+) -> _Judged:
+    bundle = SequenceBundle(path, study.backend, study.threads)
+    try:
+        results = follow_told(bundle, study.dataset.images, images.images, track)
+        subject = replace(
+            _subject(study, images, split, ""),
+            bundle=path,
+            method=bundle.bundle.manifest.method,
+            model_sha256=bundle.bundle.manifest.files[MODEL_NAME],
+            backend=bundle.step.name,
+            device=bundle.step.device,
+            precision=bundle.step.precision,
+            map_bytes=_size_bytes(bundle.bundle),
+            told=TOLD,
+        )
+    finally:
+        bundle.close()
+    findings = Findings(mapped_positions=_positions(mapped), judged_on=f"frames, told {TOLD}")
+    sheet = frame_sheet(results, images.images, lambda frame: frame.image, subject.unit)
+    return _Judged(subject=subject, results=results, sheet=sheet, findings=findings)
+
+
+def _size_bytes(bundle: Bundle) -> int:
+    return sum(file.stat().st_size for file in bundle.path.iterdir() if file.is_file())
 
 
 def _run_faults(

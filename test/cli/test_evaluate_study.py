@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_bundles import write_numbered_drive, write_truth_bundle
+from fake_sequences import write_sequence_bundle
 
 from reloc_ros.bundle.load import Bundle
 from reloc_ros.cli.main import main
@@ -161,3 +162,21 @@ def test_the_baseline_says_what_it_lacks(
     monkeypatch.setitem(sys.modules, "pycolmap", None)
     assert main([*arguments, "--mapping", data]) == 2
     assert "pip install 'reloc_ros[baseline]'" in capsys.readouterr().err
+
+
+def test_a_bundle_that_follows_sequences_stands_beside_the_others(
+    good: Bundle, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follower = write_sequence_bundle(tmp_path / "follower", [true_pose(number) for number in range(FRAMES)])
+    arguments = (str(follower.path), str(good.path), "--data", data)
+    report = run(tmp_path / "out", *arguments, "--fault", "blackout", "--split", "val")
+    # It is compared with those that find themselves, wherever it stands on the command line.
+    own, other = report["comparison"]
+    assert (own["name"], own["told"], set(own["faults"])) == ("good", "", {"blackout"})
+    assert (other["name"], other["told"], other["faults"]) == ("follower", "the first pose of each sequence", {})
+    assert own["frames"] == other["frames"] < FRAMES
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "spr_mamba, told the first pose of each sequence" in page
+    assert "not judged" in page
+    assert main(["evaluate", *arguments, "--report", str(tmp_path), "--recorded", str(tmp_path / "poses.npz")]) == 2
+    assert "leave out --fault and other bundles" in capsys.readouterr().err
