@@ -221,7 +221,8 @@ def _enter(subject: Subject, backend: str, threads: int, problem: str, scratch: 
     contender = subject.contender(backend, threads)
     if problem or backend != "onnxruntime_int8":
         return _Entry(contender=contender, problem=problem)
-    from reloc_ros.export.engine_parity import judge, synthetic_images
+    from reloc_ros.export.engine_parity import judge
+    from reloc_ros.export.gate_images import images_for
     from reloc_ros.export.int8 import write_int8
     from reloc_ros.inference.backend import create_backend
     from reloc_ros.inference.onnxruntime_backend import OnnxRuntimeBackend
@@ -235,7 +236,7 @@ def _enter(subject: Subject, backend: str, threads: int, problem: str, scratch: 
     if not subject.trained:
         return _Entry(contender=contender)  # poses of random weights mean nothing
     exact, coarse = create_backend("onnxruntime", bundle), OnnxRuntimeBackend(bundle, model=model)
-    verdict = judge(exact, coarse, bundle, synthetic_images(bundle.manifest))
+    verdict = judge(exact, coarse, bundle, images_for(bundle))
     return _Entry(contender=contender, poses=str(verdict), pose_median_mm=verdict.median_mm)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from reloc_ros.bundle.load import Bundle
     from reloc_ros.export.engine import Attempt
+    from reloc_ros.export.gate_images import GateImages
     from reloc_ros.inference.engine_cache import EngineCache
-    from reloc_ros.types import Image
 
 EXIT_NO_ENGINE = 1
 _INT8 = "int8"
@@ -29,8 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="card to build for: the one in this machine, or with TensorRT-RTX any, such as sm86 or sm89",
     )  # fmt: skip
     parser.add_argument(
-        "--images", type=Path, help="folder of frames of the place to compare poses on (default: synthetic images)"
-    )
+        "--images", type=Path,
+        help="folder of frames of the place to compare poses on (default: those in the bundle; without any, synthetic ones)",
+    )  # fmt: skip
     parser.add_argument(
         "--tolerance", type=_factor, default=1.0, metavar="F",
         help="factor on the limits of that comparison, for who gives up accuracy for speed (default: 1)",
@@ -41,18 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, judge, keep, and say what came out."""
     from reloc_ros.bundle.load import load_bundle
-    from reloc_ros.export.engine_parity import images_in
+    from reloc_ros.export.gate_images import images_for
     from reloc_ros.inference.engine_cache import EngineCache
 
     bundle = load_bundle(args.bundle)
-    images = None if args.images is None else images_in(args.images, bundle.manifest)
+    images = images_for(bundle, args.images)
     # Of a sequence both graphs: what sees a frame, and what adds it to those before.
     graphs = [bundle] if bundle.manifest.sequence is None else [bundle.encoder(), bundle]
     results = [_run(args, graph, EngineCache(args.cache), images) for graph in graphs]
     return max(results)
 
 
-def _run(args: argparse.Namespace, bundle: Bundle, cache: EngineCache, images: list[Image] | None) -> int:
+def _run(args: argparse.Namespace, bundle: Bundle, cache: EngineCache, images: GateImages) -> int:
     """Build, judge and keep the engine of one graph; return the exit code."""
     build = _quantize if args.precision == _INT8 else _build
     attempts, backend, device = build(args, bundle, cache, images)
@@ -75,7 +76,7 @@ def _run(args: argparse.Namespace, bundle: Bundle, cache: EngineCache, images: l
 
 
 def _build(
-    args: argparse.Namespace, bundle: Bundle, cache: EngineCache, images: list[Image] | None
+    args: argparse.Namespace, bundle: Bundle, cache: EngineCache, images: GateImages
 ) -> tuple[list[Attempt], str, str]:
     """Return the attempts with TensorRT, the name of its back end, and this machine's card."""
     from rich.console import Console
@@ -96,7 +97,7 @@ def _build(
 
 
 def _quantize(
-    args: argparse.Namespace, bundle: Bundle, cache: EngineCache, images: list[Image] | None
+    args: argparse.Namespace, bundle: Bundle, cache: EngineCache, images: GateImages
 ) -> tuple[list[Attempt], str, str]:
     """Return the attempt in bytes, the name of its back end, and this machine's processor."""
     from reloc_ros.errors import ConfigError

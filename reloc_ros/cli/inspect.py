@@ -26,14 +26,16 @@ def run(args: argparse.Namespace) -> int:
     """Check the bundle, then print its tables."""
     from rich.console import Console
 
+    from reloc_ros.bundle.calibration import read_calibration
     from reloc_ros.bundle.load import load_bundle
     from reloc_ros.inference.engine_cache import EngineCache
 
     bundle = load_bundle(args.bundle)
     checks = _check(bundle)
+    images = read_calibration(bundle)
     console = Console()
     for table in (
-        _what(bundle),
+        _what(bundle, 0 if images is None else len(images)),
         *_sequence(bundle.manifest),
         *_scenes(bundle.manifest.scenes),
         _numbers("Training", bundle.manifest.training),
@@ -69,7 +71,7 @@ def _check(bundle: Bundle) -> list[str]:
     ]
 
 
-def _what(bundle: Bundle) -> Table:
+def _what(bundle: Bundle, images: int) -> Table:
     manifest = bundle.manifest
     spec, camera = manifest.input, manifest.camera
     fov_deg = f"{camera.horizontal_fov_deg_min:.1f} to {camera.horizontal_fov_deg_max:.1f} deg wide"
@@ -86,6 +88,7 @@ def _what(bundle: Bundle) -> Table:
             "input": f"{spec.width}x{spec.height} {spec.channels} {spec.dtype} {spec.layout}, tensor {spec.name!r}{rays}",
             "camera": f"{camera.model}, {fov_deg}",
             "solve": ", ".join(f"{key} {value:g}" for key, value in manifest.solve.items()) or "(nothing to set)",
+            "images": f"{images} images of the place, for comparing poses" if images else "none of the place",
         },
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from reloc_ros.bundle.calibration import CALIBRATION_NAME, write_calibration
 from reloc_ros.bundle.load import Bundle, write_bundle
 from reloc_ros.bundle.manifest import (
     MODEL_NAME,
@@ -24,6 +25,7 @@ from reloc_ros.bundle.manifest import (
 )
 from reloc_ros.cameras.table import camera_from_dict
 from reloc_ros.errors import TrainingError
+from reloc_ros.export.held_out import held_out_images, held_out_way
 from reloc_ros.export.onnx import export_onnx
 from reloc_ros.export.parity import Parity, check_parity
 from reloc_ros.export.sequence import (
@@ -48,7 +50,12 @@ _PARITY_IMAGES = 16
 
 
 def export_run(
-    run: Path, out: Path, *, map_frames: Mapping[str, str] | None = None, text_tower: bool = False
+    run: Path,
+    out: Path,
+    *,
+    map_frames: Mapping[str, str] | None = None,
+    text_tower: bool = False,
+    calibration_images: int = 0,
 ) -> tuple[Bundle, Parity]:
     """Write the bundle of a run's best network and check it against that network.
 
@@ -59,9 +66,12 @@ def export_run(
             what the run's scenes file says, or `map`.
         text_tower: put CLIP's text tower into the bundle, so that the robot understands an operator's sentence by its
             meaning; the tower of a ViT-B/32 adds 250 MB.
+        calibration_images: that the bundle shall hold of what the run held out, for the parity gate; a bundle holds no
+            image of the place unless its owner asks for it here.
 
     Raises:
-        TrainingError: the run has no usable checkpoint, or no text tower.
+        DatasetError: images of a sequence are asked for, and the run's data is not where it was.
+        TrainingError: the run has no usable checkpoint, no text tower, or no held-out images.
         ExportError: the exported graph leads to other poses than the network.
     """
     if not (run / BEST).is_file():
@@ -77,6 +87,10 @@ def export_run(
         files = write_graphs(network, manifest, Path(scratch))
         if text_tower:
             files |= export_text_tower(_clip_folder(run, content), Path(scratch))
+        if calibration_images:
+            files[CALIBRATION_NAME] = Path(scratch) / CALIBRATION_NAME
+            chosen = _calibration_images(run, content, manifest, calibration_images)
+            write_calibration(np.stack(chosen), files[CALIBRATION_NAME])
         bundle = write_bundle(out, manifest, files)
     if isinstance(network, SprModel):
         kept = [
@@ -174,12 +188,17 @@ def manifest_of(network: nn.Module, content: dict[str, Any], map_frames: Mapping
     )
 
 
+def _calibration_images(run: Path, content: dict[str, Any], manifest: Manifest, number: int) -> list[Image]:
+    if manifest.sequence is not None:
+        return held_out_way(run, content, manifest, number)
+    images = held_out_images(run, number)
+    if not images:
+        raise TrainingError(f"{run} holds no held-out images (*val.npy) any more; leave out --calibration-images")
+    return images
+
+
 def _parity_images(run: Path, spec: InputSpec) -> list[Image]:
     """Return some held-out images of the run, or noise where the run folder has been thinned out."""
-    stores = sorted(run.glob("*val.npy"))
-    if not stores:
-        generator = np.random.default_rng(0)
-        return list(generator.integers(0, 256, (_PARITY_IMAGES, *spec.shape[1:]), dtype=np.uint8))
-    each = max(1, _PARITY_IMAGES // len(stores))
-    parts = [np.load(store, mmap_mode="r") for store in stores]
-    return [images[i] for images in parts for i in np.unique(np.linspace(0, len(images) - 1, each).astype(int))]
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (_PARITY_IMAGES, *spec.shape[1:]), dtype=np.uint8)
+    return held_out_images(run, _PARITY_IMAGES) or list(noise)

@@ -11,7 +11,8 @@ from pathlib import Path
 from reloc_ros.bundle.load import Bundle
 from reloc_ros.bundle.manifest import MODEL_NAME
 from reloc_ros.errors import BackendError, BundleError, EngineBuildError, ExportError
-from reloc_ros.export.engine_parity import Verdict, judge, synthetic_images
+from reloc_ros.export.engine_parity import Verdict, judge
+from reloc_ros.export.gate_images import GateImages, images_for
 from reloc_ros.export.precision import external_files, write_with_precision
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.build_engine import Progress, build_engine
@@ -29,7 +30,6 @@ from reloc_ros.inference.tensorrt_library import (
     key_for_target,
     key_here,
 )
-from reloc_ros.types import Image
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def build_best(
     *,
     precision: str = AUTO,
     target: str = CURRENT,
-    images: list[Image] | None = None,
+    images: GateImages | None = None,
     tolerance: float = 1.0,
     progress: Progress | None = None,
     compiles: Compile = build_engine,
@@ -115,14 +115,14 @@ def build_best(
         machine: what to build with.
         precision: key of `LADDERS`.
         target: `current`, or a compute capability such as `sm89`.
-        images: (H, W, 3) uint8 each, of the network's size, to compare poses on; None makes some up.
+        images: to compare poses on; None takes the bundle's own, and synthetic ones where it has none.
         tolerance: factor on the limits of that comparison.
         progress: told how far each build is.
         compiles: makes an engine of a graph.
 
     Raises:
         BackendError: the cache cannot be written.
-        BundleError: the graph's weights are in files that the manifest does not list.
+        BundleError: the graph's weights are in files that the manifest does not list, or its images are unreadable.
         ExportError: unknown precision.
     """
     if precision not in LADDERS:
@@ -132,7 +132,7 @@ def build_best(
         raise BundleError(
             f"{bundle.model_path} has weights in {unlisted[0]}, which the manifest does not list; export it again"
         )
-    shown = synthetic_images(bundle.manifest) if images is None else images
+    shown = images_for(bundle) if images is None else images
     attempts = []
     for name in _ladder(bundle, machine, precision, target):
         attempts.append(_Attempt(bundle, cache, machine, shown, tolerance, name, target).run(compiles, progress))
@@ -161,7 +161,7 @@ class _Attempt:
         bundle: Bundle,
         cache: EngineCache,
         machine: Machine,
-        images: list[Image],
+        images: GateImages,
         tolerance: float,
         precision: str,
         target: str,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-import cv2
 import numpy as np
 
 from reloc_ros.bundle.load import Bundle, load_bundle
@@ -13,18 +11,16 @@ from reloc_ros.bundle.manifest import ENCODER_NAME, Manifest
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.cameras.equirectangular import EquirectangularCamera
 from reloc_ros.cameras.pinhole import PinholeCamera
-from reloc_ros.errors import BackendError, DatasetError, DegenerateGeometryError
+from reloc_ros.errors import BackendError, DegenerateGeometryError
+from reloc_ros.export.gate_images import GateImages
 from reloc_ros.export.parity import MAX_ROTATION_DEG, MAX_TRANSLATION_M, pose_difference
 from reloc_ros.inference.backend import Backend, create_backend
 from reloc_ros.inference.engine_cache import PASSED
-from reloc_ros.localization.prepare import central_crop, network_inputs
+from reloc_ros.localization.prepare import network_inputs
 from reloc_ros.localization.sequence_network import SequenceNetwork, StateArrays
 from reloc_ros.localization.solve import create_solver
 from reloc_ros.localization.solve.solution import Failure, Solution
 from reloc_ros.types import Array, Image
-
-IMAGES = 8
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 # A picture of no place has a loose pose: there a difference counts from this share of the pose's own deviation on.
 # The demo's apartment in fp16 reaches 0.02.
@@ -53,23 +49,21 @@ class Verdict:
         return f"{PASSED if self.passed else 'failed'}: {self.said}"
 
 
-def judge(
-    reference: Backend, candidate: Backend, bundle: Bundle, images: list[Image], tolerance: float = 1.0
-) -> Verdict:
+def judge(reference: Backend, candidate: Backend, bundle: Bundle, shown: GateImages, tolerance: float = 1.0) -> Verdict:
     """Compare the poses that two back ends lead to.
 
     Args:
         reference: what to agree with.
         candidate: what is judged.
         bundle: whose graph both run; of a sequence, the other graph is run in float32 with either.
-        images: (H, W, 3) uint8 each, of the network's size; to a sequence they are frames one after the other.
+        shown: images; to a sequence they are frames one after the other.
         tolerance: factor on the limits; above 1 is the user's own decision, and the verdict says so.
     """
     try:
-        first, second = (poses_of(backend, bundle, images) for backend in (reference, candidate))
+        first, second = (poses_of(backend, bundle, shown.images) for backend in (reference, candidate))
     except BackendError as error:
         return Verdict(passed=False, said=f"it does not run: {error}")
-    return compare(first, second, bundle.manifest, tolerance)
+    return _compare(first, second, bundle.manifest, shown.origin, tolerance)
 
 
 def poses_of(backend: Backend, bundle: Bundle, images: list[Image]) -> list[Solution | Failure]:
@@ -78,7 +72,7 @@ def poses_of(backend: Backend, bundle: Bundle, images: list[Image]) -> list[Solu
     Args:
         backend: runs the bundle's graph.
         bundle: verified bundle.
-        images: (H, W, 3) uint8 each, of the network's size.
+        images: (H, W, 3) uint8 each, of the network's size; of canvases also (H, W, 4).
 
     Raises:
         BackendError: the network does not run.
@@ -103,8 +97,7 @@ def _poses_of_sequence(backend: Backend, bundle: Bundle, images: list[Image]) ->
     poses: list[Solution | Failure] = []
     try:
         for image in images:
-            seen = np.full((*image.shape[:2], 1), 255, dtype=np.uint8)
-            found = network.step(network.encode(np.concatenate([image, seen], axis=2)), state)
+            found = network.step(network.encode(_canvas(image)), state)
             state = found.arrays
             variances = np.repeat((found.position_m2, found.rotation_rad2), 3)
             poses.append(Solution(T_map_camera=found.T_origin_camera, covariance=np.diag(variances), evidence={}))
@@ -115,8 +108,20 @@ def _poses_of_sequence(backend: Backend, bundle: Bundle, images: list[Image]) ->
     return poses
 
 
-def compare(
-    expected: list[Solution | Failure], found: list[Solution | Failure], manifest: Manifest, tolerance: float = 1.0
+def _canvas(image: Image) -> Image:
+    """Return an image as a canvas; what does not say what the camera saw of it was seen as a whole."""
+    if image.shape[2] > 3:
+        return image
+    seen = np.full((*image.shape[:2], 1), 255, dtype=np.uint8)
+    return np.concatenate([image, seen], axis=2)
+
+
+def _compare(
+    expected: list[Solution | Failure],
+    found: list[Solution | Failure],
+    manifest: Manifest,
+    origin: str,
+    tolerance: float,
 ) -> Verdict:
     """Compare poses one by one; where none was expected, whatever was found is left alone."""
     moved_mm, turned_deg, shares, broken = [], [], [], ""
@@ -137,60 +142,17 @@ def compare(
             limits = f"limits {1e3 * limit_m:.3f} mm and {limit_deg:.4f} deg"
             broken = f"image {index} moves by {1e3 * moved_m:.3f} mm, {angle_deg:.4f} deg, {limits}"
     if not moved_mm:
-        return Verdict(passed=False, said=f"none of {len(expected)} images has a pose to compare")
+        return Verdict(passed=False, said=f"none of {len(expected)} {origin} has a pose to compare")
     median_mm = float(np.median(moved_mm))
     measured = {"median_mm": median_mm, "worst_mm": max(moved_mm), "worst_deg": max(turned_deg)}
     if broken:
-        half = f"half of {len(moved_mm)} images move by more than {median_mm:.3f} mm"
+        half = f"half of {len(moved_mm)} {origin} move by more than {median_mm:.3f} mm"
         return Verdict(passed=False, said=f"{broken}; {half}", **measured)
-    said = (
-        f"{max(moved_mm):.3f} mm and {max(turned_deg):.4f} deg at most over {len(moved_mm)} images, {max(shares):.0%}"
-    )
+    most = f"{max(moved_mm):.3f} mm and {max(turned_deg):.4f} deg at most over {len(moved_mm)} {origin}"
     wider = "" if tolerance == 1.0 else f"{tolerance:g} times "
-    return Verdict(passed=True, said=f"{said} of {wider}the limits of the image where that is most", **measured)
-
-
-def images_in(folder: Path, manifest: Manifest, number: int = 4 * IMAGES) -> list[Image]:
-    """Return images of a folder, evenly spread, as the network takes them.
-
-    Raises:
-        DatasetError: the folder holds no image.
-    """
-    names = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)
-    chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, number).astype(int))] if names else []
-    decoded = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in chosen]
-    images = [_fitted(image[..., ::-1], manifest) for image in decoded if image is not None]
-    if not images:
-        raise DatasetError(
-            f"{folder} holds no image ({', '.join(_IMAGE_SUFFIXES)}); give a folder of frames of the place, or leave "
-            "--images out"
-        )
-    return images
-
-
-def _fitted(image: Image, manifest: Manifest) -> Image:
-    width, height = manifest.input.width, manifest.input.height
-    left, top, wide, tall = central_crop(image.shape[1], image.shape[0], width / height)
-    cropped = np.ascontiguousarray(image[top : top + tall, left : left + wide])
-    return np.asarray(cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def synthetic_images(manifest: Manifest, number: int = IMAGES) -> list[Image]:
-    """Return images of no place, always the same: clouds of several sizes under boxes with sharp edges."""
-    generator = np.random.default_rng(0)
-    height, width = manifest.input.shape[1:3]
-    images = []
-    for _ in range(number):
-        image = np.full((height, width, 3), 128.0)
-        for cells in (3, 9, 27):
-            clouds = generator.normal(scale=60.0 / np.sqrt(cells), size=(cells, 2 * cells, 3))
-            image += cv2.resize(clouds, (width, height), interpolation=cv2.INTER_CUBIC)
-        for _ in range(12):
-            top, left = generator.integers(0, height), generator.integers(0, width)
-            tall, wide = generator.integers(4, 4 + height // 2), generator.integers(4, 4 + width // 2)
-            image[top : top + tall, left : left + wide] += generator.normal(scale=60.0, size=3)
-        images.append(np.clip(image, 0, 255).astype(np.uint8))
-    return images
+    return Verdict(
+        passed=True, said=f"{most}, {max(shares):.0%} of {wider}the limits of the image where that is most", **measured
+    )
 
 
 def assumed_camera(manifest: Manifest) -> Camera:

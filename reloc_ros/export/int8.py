@@ -16,13 +16,13 @@ import onnx
 from reloc_ros.bundle.load import Bundle
 from reloc_ros.errors import ExportError
 from reloc_ros.export.engine import Attempt
-from reloc_ros.export.engine_parity import judge, synthetic_images
+from reloc_ros.export.engine_parity import judge
+from reloc_ros.export.gate_images import GateImages, images_for
 from reloc_ros.export.precision import METADATA_KEY, Applied, learned_layers
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.cpu import has_byte_products
 from reloc_ros.inference.engine_cache import Build, EngineCache
 from reloc_ros.inference.quantized import INT8, key_on_this_cpu, run_quantized
-from reloc_ros.types import Image
 
 _QUANTIZED = ("MatMul", "Gemm")
 
@@ -77,15 +77,13 @@ def write_int8(source: Path, target: Path) -> Applied:
     return Applied(precision=INT8, narrow=tuple(chosen), kept=tuple(sorted(kept)))
 
 
-def build_int8(
-    bundle: Bundle, cache: EngineCache, images: list[Image] | None = None, tolerance: float = 1.0
-) -> Attempt:
+def build_int8(bundle: Bundle, cache: EngineCache, images: GateImages | None = None, tolerance: float = 1.0) -> Attempt:
     """Quantize a bundle's graph for this processor, compare its poses and keep both in the cache.
 
     Args:
         bundle: verified bundle.
         cache: a graph it holds is not made again.
-        images: (H, W, 3) uint8 each, of the network's size, to compare poses on; None makes some up.
+        images: to compare poses on; None takes the bundle's own, and synthetic ones where it has none.
         tolerance: factor on the limits of that comparison.
 
     Raises:
@@ -100,7 +98,7 @@ def build_int8(
 
     entry = cache.get_or_build(key_on_this_cpu(bundle), build)
     reference, candidate = create_backend("onnxruntime", bundle), run_quantized(bundle, entry)
-    shown = synthetic_images(bundle.manifest) if images is None else images
+    shown = images_for(bundle) if images is None else images
     verdicts = {"engine": str(judge(reference, candidate, bundle, shown, tolerance))}
     return Attempt(precision=INT8, entry=cache.judge(entry.key, verdicts), verdicts=verdicts)
 

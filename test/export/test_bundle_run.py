@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+
 import box_room
 import numpy as np
 import onnx
 import pytest
 from tiny_training import ALONE, IMPLICIT_GEOMETRY
 
+from reloc_ros.bundle.calibration import read_calibration
+from reloc_ros.bundle.load import load_bundle
+from reloc_ros.cli.main import main
 from reloc_ros.errors import ExportError, TrainingError
 from reloc_ros.export.bundle_run import export_run
+from reloc_ros.export.held_out import held_out_images
 from reloc_ros.export.parity import check_parity
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.localization.localizer import Localizer
@@ -60,6 +66,37 @@ def test_the_manifest_tells_where_the_bundle_comes_from(exported):
     assert manifest.metrics["frames"] == 4
     assert manifest.camera.horizontal_fov_deg_min < 79.6 < manifest.camera.horizontal_fov_deg_max
     np.testing.assert_allclose(scene.map_bounds.max_m, (0.6, 0.4, 0.1), atol=0.02)
+
+
+def test_a_bundle_holds_no_image_unless_its_owner_says_so(run, exported, tmp_path, capsys):
+    bundle, _ = exported
+    assert sorted(path.name for path in bundle.path.iterdir()) == ["manifest.yaml", "model.onnx"]
+    assert read_calibration(bundle) is None
+    assert main(["export", str(run), "--out", str(tmp_path / "bundle"), "--calibration-images", "3"]) == 0
+    assert "the bundle now holds 3 images of the place, as asked for" in capsys.readouterr().out
+    images = read_calibration(load_bundle(tmp_path / "bundle"))
+    held_out = np.load(run / "val.npy")
+    np.testing.assert_array_equal(images, held_out[[0, 1, 3]])
+    # Never more than there are.
+    assert len(held_out_images(run, 99)) == len(held_out) == 4
+
+
+def test_held_out_images_are_of_every_scene(tmp_path):
+    for scene, number, first in (("hall", 10, 100), ("cellar", 20, 130), ("shed", 1, 160)):
+        greys = np.arange(first, first + number, dtype=np.uint8)
+        held_out = np.tile(greys[:, None, None, None], (1, 2, 2, 3))
+        np.save(tmp_path / f"{scene}.val.npy", held_out)
+        np.save(tmp_path / f"{scene}.train.npy", held_out - np.uint8(100))
+    chosen = [int(image.max()) for image in held_out_images(tmp_path, 8)]
+    assert chosen == [130, 139, 149, 100, 104, 109, 160]
+
+
+def test_a_run_without_held_out_images_has_none_to_give(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    shutil.copy(run / checkpoint.BEST, tmp_path / "run")
+    with pytest.raises(TrainingError, match="leave out --calibration-images"):
+        export_run(tmp_path / "run", tmp_path / "bundle", calibration_images=3)
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_the_bundle_localizes(exported):

@@ -10,7 +10,8 @@ from tiny_spr import exported_run
 
 from reloc_ros.errors import BackendError
 from reloc_ros.export.engine import Machine, build_best
-from reloc_ros.export.engine_parity import judge, poses_of, synthetic_images
+from reloc_ros.export.engine_parity import judge, poses_of
+from reloc_ros.export.gate_images import synthetic_images
 from reloc_ros.export.int8 import build_int8
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.cuda import Cuda
@@ -43,7 +44,7 @@ def spoilt(graph, path):
 
 
 def test_poses_follow_one_another(bundle):
-    images = synthetic_images(bundle.manifest, 4)
+    images = synthetic_images(bundle.manifest, 4).images
     poses = poses_of(create_backend("onnxruntime", bundle, 1), bundle, images)
     assert all(isinstance(pose, Solution) for pose in poses)
     np.testing.assert_allclose(poses[0].T_map_camera, np.eye(4), atol=1e-5)
@@ -56,12 +57,12 @@ def test_poses_follow_one_another(bundle):
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_each_graph_is_judged_in_pose(name, bundle, tmp_path):
-    graph, images = graph_of(bundle, name), synthetic_images(bundle.manifest, 4)
+    graph, shown = graph_of(bundle, name), synthetic_images(bundle.manifest, 4)
     exact = create_backend("onnxruntime", graph, 1)
-    verdict = judge(exact, create_backend("onnxruntime", graph, 1), graph, images)
-    assert str(verdict).startswith("passed: 0.000 mm and 0.0000 deg at most over 4 images")
+    verdict = judge(exact, create_backend("onnxruntime", graph, 1), graph, shown)
+    assert str(verdict).startswith("passed: 0.000 mm and 0.0000 deg at most over 4 synthetic images")
     # Random weights are unsure of themselves, which widens the limits; hence the factor.
-    wrong = judge(exact, spoilt(graph, tmp_path / "m.onnx"), graph, images, tolerance=0.05)
+    wrong = judge(exact, spoilt(graph, tmp_path / "m.onnx"), graph, shown, tolerance=0.05)
     assert not wrong.passed
     assert "limits" in wrong.said or "no pose" in wrong.said
 

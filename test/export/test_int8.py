@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from fake_bundles import make_manifest
+from fake_bundles import make_manifest, with_images
 from onnx import TensorProto, helper, numpy_helper
 
 from reloc_ros.bundle.load import load_bundle, write_bundle
@@ -137,12 +138,24 @@ def test_poses_that_stay_are_used_and_recorded(tmp_path, cache, capsys, monkeypa
     assert "model.onnx in int8" in shown
 
 
+def test_the_verdict_says_which_images_it_is_of(tmp_path, cache, capsys):
+    bundle = with_images(make_bundle(tmp_path, noise=1e-5), np.full((2, 48, 64, 3), 90, np.uint8))
+    command = ["build-engine", str(bundle.path), "--precision", "int8", "--cache", str(cache.folder)]
+    assert main(command) == 0
+    assert "over 2 images of the bundle, " in capsys.readouterr().out
+    assert "over 2 images of the bundle, " in quantized_backend(bundle, cache=cache).verdict
+    (tmp_path / "frames").mkdir()
+    cv2.imwrite(str(tmp_path / "frames" / "a.png"), np.full((48, 64, 3), 60, np.uint8))
+    assert main([*command, "--images", str(tmp_path / "frames")]) == 0
+    assert "over 1 images given, " in capsys.readouterr().out
+
+
 def test_poses_that_move_are_not_used_unless_the_user_widens_the_limits(tmp_path, cache, capsys):
     bundle = make_bundle(tmp_path, noise=0.5)
     attempt = build_int8(bundle, cache)
     assert attempt.failed
     assert "limits" in attempt.verdicts["engine"]
-    assert "half of 8 images move by more than" in attempt.verdicts["engine"]
+    assert "half of 8 synthetic images move by more than" in attempt.verdicts["engine"]
     with pytest.raises(BackendError, match="is not used, its poses: failed"):
         quantized_backend(bundle, cache=cache)
     command = ["build-engine", str(bundle.path), "--precision", "int8", "--cache", str(cache.folder)]

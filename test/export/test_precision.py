@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 from reloc_ros.bundle.load import Bundle, load_bundle
 from reloc_ros.bundle.manifest import InputSpec, RaysSpec
 from reloc_ros.errors import ExportError
-from reloc_ros.export.engine_parity import judge, synthetic_images
+from reloc_ros.export.engine_parity import judge
+from reloc_ros.export.gate_images import synthetic_images
 from reloc_ros.export.onnx import export_onnx
 from reloc_ros.export.precision import METADATA_KEY, RECIPES, external_files, write_with_precision
 from reloc_ros.inference.onnxruntime_backend import OnnxRuntimeBackend

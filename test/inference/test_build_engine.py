@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from fake_bundles import INPUT, make_manifest, write_truth_bundle
+from fake_bundles import INPUT, make_manifest, with_images, write_truth_bundle
 from fake_tensorrt import MAGIC, VERSION, FakeCudaRuntime, FakeTensorRT
 
 from reloc_ros.bundle.load import load_bundle, record_device, write_bundle
@@ -24,7 +24,7 @@ from reloc_ros.cli.main import EXIT_BAD_SETUP, main
 from reloc_ros.errors import BackendError, BundleError, DatasetError, EngineBuildError, ExportError
 from reloc_ros.export import engine as engine_module
 from reloc_ros.export.engine import Machine, build_best
-from reloc_ros.export.engine_parity import images_in
+from reloc_ros.export.gate_images import GateImages, images_in
 from reloc_ros.geometry import se3
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.build_engine import build_engine, configure
@@ -83,13 +83,23 @@ def test_the_fastest_engine_that_passes_is_kept_and_used(bundle, cache):
     attempts = build_best(bundle, cache, machine, compiles=compiler)
     assert tried(attempts) == ["fp16"]
     entry = attempts[0].entry
-    assert entry.parity["engine"].startswith("passed: 0.000 mm")
+    assert entry.parity["engine"].startswith("passed: 0.000 mm and 0.0000 deg at most over 8 synthetic images, ")
     assert (entry.key.device, entry.key.target) == ("NVIDIA Fake 1000", "sm86")
     assert (entry.build.seconds, entry.build.peak_memory_bytes) == (1.5, 2 << 20)
     backend = TensorRTBackend(bundle, cache=cache, library=machine.library, cuda=machine.cuda)
     assert backend.precision == "fp16"
     backend.close()
     assert machine.cuda._runtime.leaks() == []
+
+
+def test_what_a_bundle_shows_of_its_place_is_compared_without_being_told(tmp_path, cache):
+    frames = np.full((2, *INPUT.shape[1:]), 7, np.uint8)
+    shown = with_images(write_truth_bundle(tmp_path / "b", POSES), frames)
+    (attempt,) = build_best(shown, cache, fake_machine(), compiles=FakeCompiler())
+    assert all("over 2 images of the bundle, " in said for said in attempt.verdicts.values()), attempt.verdicts
+    given = GateImages(images=[frames[0]], origin="images given")
+    (attempt,) = build_best(shown, cache, fake_machine(), images=given, compiles=FakeCompiler())
+    assert all("over 1 images given, " in said for said in attempt.verdicts.values()), attempt.verdicts
 
 
 def test_an_engine_is_built_once(bundle, cache):
@@ -221,11 +231,11 @@ def test_a_choice_that_cannot_be_written_leaves_the_bundle(tmp_path, monkeypatch
 
 
 def test_images_without_any_pose_prove_nothing(tmp_path, cache):
-    black = [np.full(INPUT.shape[1:], 200, dtype=np.uint8)] * 2
+    black = GateImages(images=[np.full(INPUT.shape[1:], 200, dtype=np.uint8)] * 2, origin="images given")
     nothing = write_truth_bundle(tmp_path / "b", [np.diag([1e-9, 1e-9, 1e-9, 1.0])] * 201)
     attempt = build_best(nothing, cache, fake_machine(), precision="fp32", images=black, compiles=FakeCompiler())[-1]
     assert attempt.failed
-    assert "none of 2 images has a pose" in attempt.verdicts["engine"]
+    assert "none of 2 images given has a pose" in attempt.verdicts["engine"]
 
 
 def test_weights_that_nobody_checks_are_refused(tmp_path, bundle, cache):
@@ -249,7 +259,7 @@ def test_frames_of_the_place_are_fitted_to_the_network(tmp_path, bundle):
     wide[:, 40:120] = (10, 20, 30)  # BGR; the centre that the crop keeps
     cv2.imwrite(str(tmp_path / "a.png"), wide)
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    (image,) = images_in(tmp_path, bundle.manifest)
+    (image,) = images_in(tmp_path, bundle.manifest).images
     assert image.shape == INPUT.shape[1:]
     assert (image == (30, 20, 10)).all()
     with pytest.raises(DatasetError, match="holds no image"):

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from reloc_ros.bundle.calibration import CALIBRATION_NAME, write_calibration
 from reloc_ros.bundle.load import Bundle, write_bundle
 from reloc_ros.bundle.manifest import (
     CameraAssumption,
@@ -117,6 +118,14 @@ SCENES = (
     make_scene(name="office", map_frame="office_map", description="an office with grey desks and computer screens"),
 )
 HEADS = 3
+
+
+def with_images(bundle: Bundle, images: Array) -> Bundle:
+    """Write a bundle once more, with (M, H, W, 3) images of the place inside."""
+    source = bundle.path.parent / f"{bundle.path.name}.npz"
+    write_calibration(images, source)
+    files = {name: bundle.path / name for name in bundle.manifest.files}
+    return write_bundle(bundle.path, bundle.manifest, {**files, CALIBRATION_NAME: source})
 
 
 def write_scenes_bundle(folder: Path, poses: list[Array], scene_logits: list[list[float]], **changes: Any) -> Bundle:
