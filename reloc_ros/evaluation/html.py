@@ -51,7 +51,7 @@ def verdict_banner(verdict: Mapping[str, Any], figures: Mapping[str, Any]) -> st
         if missed and uses:
             lines.append(f"Not for {use}: {'; '.join(missed)}.")
     lines.append(
-        f"On {verdict['frames']} {verdict['judged_on']}: {_typical(verdict, figures)}; {verdict['poses']} poses, "
+        f"On {verdict['frames']} {verdict['judged_on']}{_off_path(figures)}: {_typical(verdict, figures)}; {verdict['poses']} poses, "
         f"{verdict['false_fixes']} of them false (95 % sure: below {100 * verdict['false_fix_rate_below']:.1f} %)."
     )
     if verdict["only_position"]:
@@ -100,8 +100,20 @@ def length(metres: float) -> str:
     return f"{100 * metres:.1f} cm" if metres < 1 else f"{metres:.2f} m"
 
 
+def _length(value: float, figures: Mapping[str, Any]) -> str:
+    return length(value) if figures["metric"] else f"{value:.3g} scene units"
+
+
+def _off_path(figures: Mapping[str, Any]) -> str:
+    """Return how far from what was learned the figures reach: of what lies beyond they say nothing."""
+    bins = figures["by_condition"].get("distance_from_mapping_m")
+    if not bins:
+        return ""
+    return f", up to {_length(bins[-1]['to'], figures)} from the nearest learned camera position"
+
+
 def _typical(verdict: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     median, turn = figures["median_translation_error_m"], figures["median_rotation_error_deg"]
     if median is None or median == float("inf"):
         return "most frames have no pose"
-    return f"median error {length(median)}" + ("" if verdict["only_position"] else f" / {turn:.1f} deg")
+    return f"median error {_length(median, figures)}" + ("" if verdict["only_position"] else f" / {turn:.1f} deg")

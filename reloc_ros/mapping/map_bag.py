@@ -20,7 +20,7 @@ from reloc_ros.errors import ConfigError, DatasetError
 from reloc_ros.evaluation.plots import save_figure
 from reloc_ros.mapping.coverage import coverage_figure
 from reloc_ros.mapping.extract import extract_frames
-from reloc_ros.mapping.frames import Choice, Selection, choose_by_motion, choose_frames
+from reloc_ros.mapping.frames import Choice, Drop, Selection, choose_by_motion, choose_frames
 from reloc_ros.mapping.html_report import write_html
 from reloc_ros.mapping.next_steps import next_steps
 from reloc_ros.mapping.plan import PASSES, Plan, held_out, training_minutes
@@ -177,8 +177,6 @@ def _select(request: MapRequest, options: Mapping[str, str]) -> dict[str, Any]:
 def _extract(
     request: MapRequest, options: Mapping[str, str], selected: Mapping[str, Any], coverage: Path
 ) -> dict[str, Any]:
-    from reloc_ros.mapping.frames import Drop
-
     drive = read_drive(request.bag, options)
     known = selected["choice"]
     choice = Choice(
@@ -287,9 +285,20 @@ def _require_frames(choice: Choice, drive: PosedImages, request: MapRequest) -> 
         lost = "; ".join(f"{count} {reason}" for reason, count in choice.counts().items() if count) or "none dropped"
         raise DatasetError(
             f"bag {request.bag}: {len(choice.kept)} frames are left of {len(drive)} with a pose ({lost}; "
-            f"{len(drive.skipped)} without a pose), needs {MIN_FRAMES}; record a longer drive, or lower --every-m and "
-            "--every-deg"
+            f"{len(drive.skipped)} without a pose), needs {MIN_FRAMES}; {_remedy(choice, request.selection)}"
         )
+
+
+def _remedy(choice: Choice, selection: Selection) -> str:
+    reason, _ = Counter(choice.dropped.values()).most_common(1)[0] if choice.dropped else (None, 0)
+    if reason is Drop.JUMP:
+        limits = selection.reference
+        return (
+            f"a step faster than {limits.max_speed_mps:g} m/s or {limits.max_turn_dps:g} deg/s is taken for a jump of the "
+            "reference: check the stamps of the images, raise --max-speed if the camera was that fast, or record again "
+            "with a better localized robot"
+        )
+    return "record a longer drive, or lower --every-m and --every-deg"
 
 
 def _forget(work: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from reloc_ros.evaluation.verdict import CONTINUOUS
 from reloc_ros.mapping.frames import Drop
 
-_MUCH_BLUR, _MUCH_REST, _MANY_WITHOUT_POSE = 0.15, 0.6, 0.1
+_MUCH_BLUR, _MUCH_FROZEN, _MUCH_REST, _MANY_WITHOUT_POSE = 0.15, 0.05, 0.6, 0.1
 
 
 def next_steps(selected: Mapping[str, Any], verdict: Mapping[str, Any], bundle: str, *, shortened: bool) -> list[str]:
@@ -49,7 +49,7 @@ def next_steps(selected: Mapping[str, Any], verdict: Mapping[str, Any], bundle: 
             "Many frames are blurred: drive slower, turn slower, shorten the exposure or add light.",
         ),
         (
-            counts[Drop.FROZEN.value] > 0,
+            counts[Drop.FROZEN.value] > _MUCH_FROZEN * images,
             "The camera repeated pictures while it moved: check its driver and the recording's bandwidth.",
         ),
         (

@@ -211,3 +211,11 @@ def test_transforms_from_the_map_come_before_amcl_and_odometry(tmp_path: Path) -
         bag.odometry(second(0.0), trajectory(1)[0])
     assert complete_options(bag.path, {}) == {"pose": "/tf"}
     assert complete_options(bag.path, {"pose": "/odom"}) == {"pose": "/odom"}
+
+
+def test_a_drive_that_is_all_jumps_names_the_limit(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["map", str(bag), "--out", str(tmp_path / "bundle"), "--dry-run", "--max-speed", "0.001"]
+    assert main(command) == 2
+    assert "faster than 0.001 m/s or 300 deg/s is taken for a jump of the reference" in capsys.readouterr().err
