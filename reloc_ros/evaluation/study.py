@@ -14,10 +14,11 @@ from reloc_ros.bundle.manifest import MODEL_NAME
 from reloc_ros.datasets.images import PosedImage, PosedImages
 from reloc_ros.datasets.posed_images import read_dataset
 from reloc_ros.datasets.splits import Split, split_images
-from reloc_ros.errors import BundleError, ConfigError, DatasetError
+from reloc_ros.errors import ConfigError, DatasetError
 from reloc_ros.evaluation.comparison import Contender
 from reloc_ros.evaluation.fault_drives import FaultRun, check_faults, run_fault
 from reloc_ros.evaluation.frame_sheet import frame_sheet
+from reloc_ros.evaluation.held_out import common_split, trained_on
 from reloc_ros.evaluation.recorded import recorded_results
 from reloc_ros.evaluation.replay import FrameLocalizer, FrameResult, replay
 from reloc_ros.evaluation.report import Findings, Subject, make_report, write_report
@@ -102,7 +103,7 @@ def run_study(study: Study, folder: Path, track: Track) -> dict[str, Any]:
         DatasetError: the data cannot be read.
     """
     bundles = [load_bundle(path) for path in study.bundles]
-    split = _common_split(bundles, study.part)
+    split = common_split(bundles, study.data, study.dataset, study.part)
     images = split_images(study.dataset, study.part, split)
     mapped = _mapped_images(study, bundles[0], split)
     judged = [_judge_bundle(study, bundle, images, split, mapped, track) for bundle in bundles]
@@ -117,32 +118,6 @@ def run_study(study: Study, folder: Path, track: Track) -> dict[str, Any]:
     )
 
 
-def training_split(bundle: Bundle) -> Split:
-    """Return the split the bundle was trained with, so that its held-out part is held out here, too.
-
-    Raises:
-        BundleError: this program does not know such a split.
-    """
-    recorded = bundle.manifest.training.get("split", {})
-    try:
-        return Split(**recorded)
-    except TypeError as error:
-        raise BundleError(
-            f"{bundle.path}: training.split is {recorded!r}, not a split this program knows ({error})"
-        ) from error
-
-
-def _common_split(bundles: Sequence[Bundle], part: str) -> Split:
-    splits = [training_split(bundle) for bundle in bundles]
-    if part != "all" and any(split != splits[0] for split in splits):
-        cut = "; ".join(f"{bundle.path.name}: {asdict(split)}" for bundle, split in zip(bundles, splits))
-        raise ConfigError(
-            f"the bundles were trained with different splits ({cut}), so part {part} of one is not that of another; "
-            "compare them on data that none has seen, with --split all"
-        )
-    return splits[0]
-
-
 def _mapped_images(study: Study, bundle: Bundle, split: Split) -> PosedImages | None:
     """Return what the model was trained on, where that can be found; a bundle itself holds no image and no path."""
     if study.mapping is not None:
@@ -150,7 +125,7 @@ def _mapped_images(study: Study, bundle: Bundle, split: Split) -> PosedImages | 
         return split_images(mapping, "train", split) if study.mapping == study.data else mapping
     if study.part == "val":
         return split_images(study.dataset, "train", split)
-    source = _trained_on(bundle).get(_scene_of(study, bundle) or bundle.manifest.scenes[0].name)
+    source = trained_on(bundle).get(_scene_of(study, bundle) or bundle.manifest.scenes[0].name)
     try:
         return None if source is None else split_images(read_dataset(source), "train", split)
     except DatasetError:
@@ -279,14 +254,6 @@ def _run_faults(
     return runs
 
 
-def _trained_on(bundle: Bundle) -> dict[str, str]:
-    """Return what each scene was trained on; training takes `SCENE=FORMAT:PATH` as well as `FORMAT:PATH`."""
-    # Networks of several scenes are trained on one data set for each, in the order of the scenes.
-    names = [scene.name for scene in bundle.manifest.scenes]
-    recorded = [str(entry) for entry in bundle.manifest.training.get("data", ())]
-    return {name: entry.removeprefix(f"{name}=") for name, entry in zip(names, recorded)}
-
-
 def _scene_of(study: Study, bundle: Bundle) -> str:
     """Return the scene that the images are from; empty where the bundle knows but one."""
     names = [scene.name for scene in bundle.manifest.scenes]
@@ -296,7 +263,7 @@ def _scene_of(study: Study, bundle: Bundle) -> str:
         raise ConfigError(f"--scene is {study.scene!r}, the bundle knows {', '.join(names)}; choose one of these")
     if len(names) == 1:
         return ""
-    scene = study.scene or next((name for name, data in _trained_on(bundle).items() if data == study.data), None)
+    scene = study.scene or next((name for name, data in trained_on(bundle).items() if data == study.data), None)
     if scene is None:
         raise ConfigError(
             f"the bundle knows the scenes {', '.join(names)} and was not trained on {study.data}; say with --scene which "
@@ -308,7 +275,7 @@ def _scene_of(study: Study, bundle: Bundle) -> str:
 def _judged_on(study: Study, bundle: Bundle) -> str:
     if study.part == "val":
         return "held-out frames"
-    if study.part == "train" or study.data in _trained_on(bundle).values():
+    if study.part == "train" or study.data in trained_on(bundle).values():
         return "frames that it was partly trained on"
     return f"frames of {study.dataset.name}"
 

@@ -16,6 +16,7 @@ from reloc_ros.bundle.load import Bundle
 from reloc_ros.cli.main import main
 from reloc_ros.datasets.as_bag import write_as_bag
 from reloc_ros.datasets.posed_images import read_dataset
+from reloc_ros.evaluation.held_out import common_split
 from reloc_ros.evaluation.recorded import write_recorded
 from reloc_ros.geometry import rotation, se3
 
@@ -151,6 +152,23 @@ def test_bundles_of_different_splits_have_no_common_held_out_part(
     arguments = [str(good.path), str(other.path), "--data", data, "--split", "val", "--report", str(tmp_path / "out")]
     assert main(["evaluate", *arguments]) == 2
     assert "different splits" in capsys.readouterr().err
+
+
+def test_held_out_frames_of_other_frames_may_have_been_learned_from(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As a bag beside the frames that `reloc map` kept of it.
+    poses = [true_pose(number) for number in range(FRAMES)]
+    split = {"val_fraction": 0.2, "block": 5, "guard": 1}
+    training = {"split": split, "images": {"train": 20, "val": 6}, "data": ["room=panorama_sequences:/kept"]}
+    bundle = write_truth_bundle(tmp_path / "mapped", poses, training=training)
+    arguments = ["evaluate", str(bundle.path), "--data", data, "--report", str(tmp_path / "out")]
+    assert main([*arguments, "--split", "val"]) == 2
+    told = capsys.readouterr().err
+    assert "trained on 20 images of panorama_sequences:/kept and held out 6, the same cut leaves 28 and 8 here" in told
+    # The same frames by another name are fine.
+    same = {**training, "images": {"train": 28, "val": 8}}
+    assert common_split([write_truth_bundle(tmp_path / "same", poses, training=same)], data, read_dataset(data), "val")
 
 
 def test_the_baseline_says_what_it_lacks(
