@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from rosbags.highlevel import AnyReader
+from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from reloc_ros.cameras.image_encoding import decode_compressed, decode_raw
@@ -29,6 +29,11 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
     Raises:
         DatasetError: the bag cannot be opened or read; raised inside the `with` block as well.
     """
+    if path.is_dir() and not (path / "metadata.yaml").is_file():
+        raise DatasetError(
+            f"bag {path} is a folder without the metadata file metadata.yaml; `ros2 bag reindex {path}` writes it, or give "
+            "the .mcap or .db3 file itself"
+        )
     try:
         # Bags of rosbag2 before Iron carry no message definitions; those of the standard messages have not changed.
         with AnyReader([path], default_typestore=get_typestore(Stores.LATEST)) as reader:
@@ -37,8 +42,9 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         raise
     # A damaged bag surfaces as whatever the layer that stumbled raises: rosbags, a decompressor, SQLite, struct, ...
     except Exception as error:
+        said = str(error).rstrip(".") if isinstance(error, AnyReaderError) else repr(error)
         raise DatasetError(
-            f"bag {path} cannot be read: {error!r}; it may be truncated (`ros2 bag reindex`, `rosbag reindex` and "
+            f"bag {path} cannot be read: {said}; it may be truncated (`ros2 bag reindex`, `rosbag reindex` and "
             "`mcap recover` repair what can be saved), or not a bag"
         ) from error
 
