@@ -12,13 +12,12 @@ from reloc_ros.bundle.load import Bundle
 from reloc_ros.errors import BundleError
 
 CALIBRATION_NAME = "calibration.npz"
-_ARRAY = "images"
 
 
 def write_calibration(images: NDArray[np.uint8], path: Path) -> None:
     """Write (M, H, W, channels) images of the network's size, compressed without loss."""
     with path.open("wb") as file:
-        np.savez_compressed(file, **{_ARRAY: images})
+        np.savez_compressed(file, images=images)
 
 
 def read_calibration(bundle: Bundle) -> NDArray[np.uint8] | None:
@@ -32,9 +31,9 @@ def read_calibration(bundle: Bundle) -> NDArray[np.uint8] | None:
     path = bundle.path / CALIBRATION_NAME
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            images: NDArray[np.uint8] = arrays[_ARRAY]
+            images: NDArray[np.uint8] = arrays["images"]
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{path} holds no array {_ARRAY!r} ({error}); write it with `reloc export`") from error
+        raise BundleError(f"{path} holds no array 'images' ({error}); write it with `reloc export`") from error
     wanted = bundle.manifest.input.shape[1:]
     if images.dtype != np.uint8 or images.shape[1:] != wanted or not len(images):
         raise BundleError(

@@ -58,8 +58,8 @@ def images_in(folder: Path, manifest: Manifest) -> GateImages:
         DatasetError: the folder holds no image.
     """
     names = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    places = np.unique(np.linspace(0, len(names) - 1, _GIVEN_IMAGES).astype(int)) if names else []
-    decoded = [cv2.imread(str(names[place]), cv2.IMREAD_COLOR) for place in places]
+    places = {int(place) for place in np.linspace(0, len(names) - 1, _GIVEN_IMAGES)} if names else set()
+    decoded = [cv2.imread(str(names[place]), cv2.IMREAD_COLOR) for place in sorted(places)]
     images = [_fitted(image[..., ::-1], manifest) for image in decoded if image is not None]
     if not images:
         raise DatasetError(
