@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from reloc_ros.errors import ProcessError
 from reloc_ros.localization.stages import FAULT_OF_STAGE
 from reloc_ros.node.bag_player import Pacer
 from reloc_ros.node.conversions import ns_to_stamp, stamp_to_ns
-from reloc_ros.node.lifecycle_client import LifecycleClient, NodeProcess
+from reloc_ros.node.lifecycle_client import PATIENCE_S, LifecycleClient, NodeProcess
 from reloc_ros.node.process_usage import usage
 from reloc_ros.node.recorder import Recorder
 from reloc_ros.node.session import spinning_node
@@ -30,7 +31,6 @@ FRAMES = 300
 AIM_MS = {(640, 480): 5.0, (1920, 960): 12.0}
 """Latency less inference on two cores, by image size."""
 
-_START_S, _ANSWER_S = 30.0, 30.0
 _TRIVIAL, _REAL = "reloc_ros.node.trivial_node", "reloc_ros.node.relocalizer_node"
 
 
@@ -81,11 +81,17 @@ class NodeFigures:
         return {name: None if value != value else value for name, value in asdict(self).items()}  # noqa: PLR0124
 
 
-def bench_trivial(kind: str, frames: int = FRAMES) -> NodeFigures:
-    """Measure the node with a network that costs nothing, for `pinhole` (640x480) or `equirectangular` (1920x960)."""
+def bench_trivial(kind: str, frames: int = FRAMES, **parameters: Any) -> NodeFigures:
+    """Measure the node with a network that costs nothing, for `pinhole` (640x480) or `equirectangular` (1920x960).
+
+    Args:
+        kind: of the camera.
+        frames: to send.
+        parameters: of the node, besides those that the bench sets.
+    """
     camera = CAMERAS[kind]
     pixels = np.random.default_rng(0).integers(0, 255, (camera.height, camera.width, 3), dtype=np.uint8)
-    return _measure(_TRIVIAL, {"bundle": kind}, camera, [pixels], frames)
+    return _measure(_TRIVIAL, {"bundle": kind, **parameters}, camera, [pixels], frames)
 
 
 def bench_bundle(
@@ -104,20 +110,25 @@ def _measure(
         with spinning_node("reloc_bench") as node, NodeProcess(parameters, module=module) as process:
             recorder = Recorder(node)
             sender = _Sender(node, camera, images)
-            LifecycleClient(node, alive=process.check).bring_up(_START_S)
+            LifecycleClient(node, alive=process.check).bring_up()
             recorder.wait(
                 lambda: recorder.publisher_count > 0 and recorder.latest_diagnostics.get("model") == "ready",
-                timeout_s=_START_S,
+                timeout_s=PATIENCE_S,
             )
-            recorder.wait(lambda: sender.connected, timeout_s=_START_S)
+            recorder.wait(lambda: sender.connected, timeout_s=PATIENCE_S)
             cpu_s, wall_s = usage(process.pid).cpu_s, time.perf_counter()
             sent_s = sender.send(frames)
             cpu_s, wall_s = usage(process.pid).cpu_s - cpu_s, time.perf_counter() - wall_s
             seen = len(recorder.recording().diagnostics)
-            recorder.wait(lambda: len(recorder.recording().diagnostics) > seen + 1, timeout_s=_ANSWER_S)
+            recorder.wait(lambda: _has_counted(recorder.recording().diagnostics[seen:]), timeout_s=PATIENCE_S)
             return _figures(camera, recorder, sent_s, cpu_s / wall_s)
     except (RuntimeError, TimeoutError) as error:
         raise ProcessError(f"the bench stopped: {error}") from error
+
+
+def _has_counted(diagnostics: Sequence[Mapping[str, str]]) -> bool:
+    """Return whether images have arrived and no more of them do."""
+    return len(diagnostics) > 1 and "0" != diagnostics[-1]["frames_in"] == diagnostics[-2]["frames_in"]
 
 
 def _figures(camera: Camera, recorder: Recorder, sent_s: dict[int, float], cpu_share: float) -> NodeFigures:
@@ -133,7 +144,7 @@ def _figures(camera: Camera, recorder: Recorder, sent_s: dict[int, float], cpu_s
         frames_sent=len(sent_s),
         frames_in=int(values["frames_in"]),
         frames_dropped=int(values["frames_dropped"]),
-        poses=recorder.pose_count,
+        poses=len(recording.stamps_ns),
         latency_p50_ms=float(values["latency_p50_ms"]),
         latency_p99_ms=float(values["latency_p99_ms"]),
         overhead_p50_ms=float(values["overhead_p50_ms"]),

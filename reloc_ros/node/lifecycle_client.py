@@ -32,6 +32,12 @@ TRANSITIONS = {
 }
 """Name: id and the state it leads to."""
 
+START_S, PATIENCE_S = 240.0, 120.0
+"""How long a node may take to start and be found, and then to do what it is asked for, on a machine that others keep busy.
+
+Somebody who looks after the process is told at once when it ends, so long limits cost nothing.
+"""
+
 # DDS may lose the answer to a request that is sent while both sides still discover each other.
 _ANSWER_S = 3.0
 
@@ -155,7 +161,7 @@ class LifecycleClient:
 
         return bool(self._ask(self._change, request, deadline, instead_of_answer=done_unanswered).success)
 
-    def bring_up(self, timeout_s: float = 20.0) -> None:
+    def bring_up(self, timeout_s: float = START_S) -> None:
         """Configure and activate.
 
         Raises:

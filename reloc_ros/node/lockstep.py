@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from reloc_ros.cameras.camera import Camera
 from reloc_ros.errors import ProcessError
-from reloc_ros.node.lifecycle_client import LifecycleClient, NodeProcess
+from reloc_ros.node.lifecycle_client import PATIENCE_S, LifecycleClient, NodeProcess
 from reloc_ros.node.recorder import Recorder
 from reloc_ros.node.session import spinning_node
 from reloc_ros.node.staged_robot import StagedRobot
@@ -29,7 +30,7 @@ PARAMETERS: dict[str, Any] = {
 }
 
 _START_NS = 1_700_000_000_000_000_000
-_START_S, _ANSWER_S = 60.0, 30.0
+_LOOK_AFTER_S = 1.0
 _KEPT = 200
 _OUTCOMES = ("accepted", "withheld", "rejected", "dropped", "repeated")
 
@@ -92,7 +93,7 @@ def play(
             player = Player(
                 Recorder(node, transforms=True, keep=_KEPT), StagedRobot(node, camera, T_base_camera), process
             )
-            LifecycleClient(node, alive=process.check).bring_up(_START_S)
+            LifecycleClient(node, alive=process.check).bring_up()
             player.meet()
             answers = []
             for look in looks:
@@ -121,8 +122,8 @@ class Player:
 
     def meet(self) -> None:
         """Wait until everybody has found everybody."""
-        self._recorder.wait(lambda: self._said("model") == "ready", timeout_s=_START_S)
-        self._recorder.wait(lambda: self._robot.is_heard and self._recorder.publisher_count > 0, timeout_s=_START_S)
+        self._wait(lambda: self._said("model") == "ready")
+        self._wait(lambda: self._robot.is_heard and self._recorder.publisher_count > 0)
 
     def show(self, look: Look) -> Answer:
         """Show an image and return what became of it."""
@@ -131,12 +132,11 @@ class Player:
         self._robot.send_clock(stamp_ns)
         self._robot.send_odometry(look.T_odom_base, stamp_ns)
         self._robot.send_image(look.image, stamp_ns)
-        self._process.check()
-        self._recorder.wait(lambda: self._handled > handled, timeout_s=_ANSWER_S)
+        self._wait(lambda: self._handled > handled)
         values = self._recorder.latest_diagnostics
         was_rejected = int(values["frames_rejected"]) > rejected
         if not was_rejected and int(values["frames_accepted"]) > self._accepted:
-            self._recorder.wait(lambda: self._recorder.pose_at(stamp_ns) is not None, timeout_s=_ANSWER_S)
+            self._wait(lambda: self._recorder.pose_at(stamp_ns) is not None)
         self._accepted = int(values["frames_accepted"])
         return Answer(
             state=values["trust_state"],
@@ -149,8 +149,21 @@ class Player:
     def _trusted(self, state: str) -> Array | None:
         if not self._broadcasts or state not in ("tracking", "degraded"):
             return None
-        self._recorder.wait(lambda: self._recorder.latest_transform("map", "odom") is not None, timeout_s=_ANSWER_S)
+        self._wait(lambda: self._recorder.latest_transform("map", "odom") is not None)
         return self._recorder.latest_transform("map", "odom")
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        """Wait until something holds, for as long as there is a node that may see to it."""
+        deadline = monotonic() + PATIENCE_S
+        while True:
+            self._process.check()
+            try:
+                self._recorder.wait(condition, timeout_s=_LOOK_AFTER_S)
+            except TimeoutError:
+                if monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def _said(self, key: str) -> str:
         return str(self._recorder.latest_diagnostics.get(key, ""))

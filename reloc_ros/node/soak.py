@@ -21,7 +21,7 @@ from reloc_ros.geometry import rotation, se3
 from reloc_ros.node import oracle_image
 from reloc_ros.node.bag_player import Pacer
 from reloc_ros.node.conversions import pose_to_matrix, stamp_to_ns
-from reloc_ros.node.lifecycle_client import LifecycleClient, NodeProcess
+from reloc_ros.node.lifecycle_client import PATIENCE_S, LifecycleClient, NodeProcess
 from reloc_ros.node.process_usage import Usage, usage
 from reloc_ros.node.recorder import Recorder
 from reloc_ros.node.session import spinning_node
@@ -39,7 +39,6 @@ PARAMETERS = {
     "relocalize_timeout_s": 5.0,
 }
 
-_START_S = 40.0
 _ANSWERS_S = 15.0
 _REMEMBERED = 3000
 """Images whose truth is kept; poses come within a second."""
@@ -142,9 +141,9 @@ class _Stage:
 
     def start(self) -> None:
         """Bring the node up and let everybody find everybody."""
-        self._lifecycle.bring_up(_START_S)
-        self._recorder.wait(lambda: self._recorder.latest_diagnostics.get("model") == "ready", timeout_s=_START_S)
-        self._recorder.wait(lambda: self._robot.is_heard, timeout_s=_START_S)
+        self._lifecycle.bring_up()
+        self._recorder.wait(lambda: self._recorder.latest_diagnostics.get("model") == "ready", timeout_s=PATIENCE_S)
+        self._recorder.wait(lambda: self._robot.is_heard, timeout_s=PATIENCE_S)
 
     def drive(
         self, legs: Iterator[list[Step]], *, seconds: float, rate_hz: float, on_second: Callable[[float], None]

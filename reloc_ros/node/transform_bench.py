@@ -22,7 +22,7 @@ from reloc_ros.geometry import se3
 from reloc_ros.node import oracle_image
 from reloc_ros.node.bag_player import Pacer
 from reloc_ros.node.conversions import transform_to_matrix
-from reloc_ros.node.lifecycle_client import LifecycleClient, NodeProcess
+from reloc_ros.node.lifecycle_client import PATIENCE_S, LifecycleClient, NodeProcess
 from reloc_ros.node.recorder import Recorder
 from reloc_ros.node.session import spinning_node
 from reloc_ros.node.soak import MODULE, T_BASE_CAMERA, Step
@@ -34,7 +34,6 @@ RATE_HZ = 50.0
 JUMP_M = 0.05
 """A step of `map -> odom`, seen at the base, from one question to the next, beyond which nav2's controller would feel it."""
 
-_START_S = 40.0
 _PARAMETERS = {"bundle": "oracle", "initialize_at_saved_pose": False, "save_pose_rate": 0.0}
 
 
@@ -87,9 +86,9 @@ def ask_for_transforms(
             recorder = Recorder(node, keep=1)
             robot = StagedRobot(node, oracle_image.CAMERA, T_BASE_CAMERA)
             consumer = _Consumer(node)
-            LifecycleClient(node, alive=process.check).bring_up(_START_S)
-            recorder.wait(lambda: recorder.latest_diagnostics.get("model") == "ready", timeout_s=_START_S)
-            recorder.wait(lambda: robot.is_heard, timeout_s=_START_S)
+            LifecycleClient(node, alive=process.check).bring_up()
+            recorder.wait(lambda: recorder.latest_diagnostics.get("model") == "ready", timeout_s=PATIENCE_S)
+            recorder.wait(lambda: robot.is_heard, timeout_s=PATIENCE_S)
             every = round(RATE_HZ / image_rate_hz)
             pacer = Pacer(1e-9 * RATE_HZ)
             pacer.start(0)

@@ -40,7 +40,8 @@ def figures(**changes: object) -> NodeFigures:
 
 
 def test_a_panorama_gets_through_a_real_node(ros_domain_id: int) -> None:
-    found = bench_trivial("equirectangular", frames=20)
+    # Five megabytes each: to best effort a busy computer may lose all of them.
+    found = bench_trivial("equirectangular", frames=20, image_reliability="reliable")
     assert (found.width, found.height, found.aim_ms) == (1920, 960, 12.0)
     assert found.backend == "trivial"
     assert found.frames_sent == 20
