@@ -21,6 +21,9 @@ def pose(x: float = 0.0, y: float = 0.0, yaw: float = 0.0, z: float = 0.0, roll:
     return se3.from_rotation_translation(R, [x, y, z])
 
 
+# Each step of the drive is one whole view.
+FIXES_TO_ACCEPT = round(RecoverySettings().votes_to_accept)
+
 T_MAP_ODOM = pose(4.0, -2.0, 0.7)
 ELSEWHERE = pose(-6.0, 3.0, -1.9)
 FAR_AWAY = pose(9.0, 8.0, 2.6)
