@@ -25,7 +25,7 @@ _MINUTES_EACH_OF_MANY, _MINUTES_AT_MOST = 1 / 30, 60.0
 PASSES = 2000
 """Over the frames at most: on a CPU the minutes are over long before, on a GPU these are enough."""
 
-_HELD_OUT, _HELD_OUT_AT_MOST, _HELD_OUT_FRAMES = 0.15, 1 / 3, 40
+_HELD_OUT, _HELD_OUT_AT_MOST, _HELD_OUT_FRAMES = 0.15, 0.35, 40
 _BLOCKS, _LONGEST_BLOCK, _SHORTEST_BLOCK = 3, 25, 5
 _GUARD_OF_BLOCK, _LEAST_GUARD = 1 / 5, 2
 
@@ -44,7 +44,7 @@ def held_out(frames: int) -> Split:
     that it is judged in three places.
     """
     share = min(max(_HELD_OUT_FRAMES / frames, _HELD_OUT), _HELD_OUT_AT_MOST)
-    block = max(_SHORTEST_BLOCK, min(round(share * frames / _BLOCKS), _LONGEST_BLOCK))
+    block = max(_SHORTEST_BLOCK, min(int(share * frames / _BLOCKS), _LONGEST_BLOCK))
     return Split(val_fraction=share, block=block, guard=max(_LEAST_GUARD, round(block * _GUARD_OF_BLOCK)))
 
 

@@ -36,7 +36,7 @@ def test_more_frames_train_longer_within_limits() -> None:
 
 @pytest.mark.parametrize(
     ("frames", "share", "block", "guard"),
-    [(750, 0.15, 25, 5), (400, 0.15, 20, 4), (200, 0.2, 13, 3), (60, 1 / 3, 7, 2), (20, 1 / 3, 5, 2)],
+    [(750, 0.15, 25, 5), (400, 0.15, 20, 4), (200, 0.2, 13, 3), (60, 0.35, 7, 2), (20, 0.35, 5, 2)],
 )
 def test_every_verdict_rests_on_several_places(frames: int, share: float, block: int, guard: int) -> None:
     split = held_out(frames)
