@@ -41,7 +41,10 @@ def complete_options(bag: Path, given: Mapping[str, str]) -> dict[str, str]:
             raise DatasetError(f"bag {bag} holds no message; was the recording stopped properly? (`ros2 bag info`)")
         listing = ", ".join(f"{topic} [{kind}]" for topic, kind in sorted(types.items()))
         if not {RAW_IMAGE, COMPRESSED_IMAGE} & set(types.values()):
-            raise DatasetError(f"bag {bag} has no image topic; record the camera as well; topics of the bag: {listing}")
+            raise DatasetError(
+                f"bag {bag} has no image topic; record the camera as well, or try things out with a synthetic one "
+                f"(`reloc dataset film`); topics of the bag: {listing}"
+            )
         if "camera" not in options and CAMERA_INFO not in types.values():
             raise DatasetError(
                 f"bag {bag} has no CameraInfo topic; give --camera equirectangular for panoramas, or --camera FILE "
