@@ -25,6 +25,11 @@ FROM_FILE = "empty takes the parameter file's"
 ARGUMENTS = (
     DeclareLaunchArgument("params_file", default_value=str(PARAMETER_FILE), description="File with the parameters."),
     DeclareLaunchArgument("bundle", default_value="", description=f"Folder of the relocalizer bundle; {FROM_FILE}."),
+    DeclareLaunchArgument(
+        "anchor_bundle",
+        default_value="",
+        description=f"Folder of a bundle that ties one of a sequence to the map; {FROM_FILE}.",
+    ),
     DeclareLaunchArgument("tf_mode", default_value="", description=f"map_to_odom, map_to_camera or off; {FROM_FILE}."),
     DeclareLaunchArgument("role", default_value="", description=f"authority or initializer; {FROM_FILE}."),
     DeclareLaunchArgument("use_sim_time", default_value="", description=f"Take the time from /clock; {FROM_FILE}."),
@@ -36,7 +41,7 @@ ARGUMENTS = (
     DeclareLaunchArgument("log_level", default_value="info", description="Severity from which messages are logged."),
 )
 # As text where it is text: YAML would read off as false.
-OVERRIDES = {"bundle": str, "role": str, "tf_mode": str, "use_sim_time": bool}
+OVERRIDES = {"bundle": str, "anchor_bundle": str, "role": str, "tf_mode": str, "use_sim_time": bool}
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -14,7 +14,7 @@ from launch.launch_description_sources import get_launch_description_from_python
 from launch_ros.actions import LifecycleNode
 
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "reloc.launch.py"
-OWN = {"params_file", "bundle", "role", "tf_mode", "image", "camera_info"}
+OWN = {"params_file", "bundle", "anchor_bundle", "role", "tf_mode", "image", "camera_info"}
 ARGUMENTS = OWN | {"use_sim_time", "namespace", "log_level"}
 
 
@@ -46,8 +46,9 @@ def test_only_arguments_that_are_given_override_the_parameter_file() -> None:
         return {key[0].text: value.evaluate(context) for key, value in given.items()} if given else {}
 
     assert overrides() == {}
-    assert overrides(bundle="/b", tf_mode="off", use_sim_time="true") == {
+    assert overrides(bundle="/b", anchor_bundle="007", tf_mode="off", use_sim_time="true") == {
         "bundle": "/b",
+        "anchor_bundle": "007",
         "tf_mode": "off",
         "use_sim_time": True,
     }
