@@ -119,8 +119,7 @@ def main(arguments: list[str]) -> int:
         first = perf_counter()
         backend.run(inputs[0])
     except Exception as error:  # compilers raise classes of their own; the reason stands in the table
-        text = str(error) if isinstance(error, RelocError) else f"{type(error).__name__}: {error}"
-        report(problem=" ".join(text.split())[:300])
+        report(problem=reason_of(error))
         return 0
     report(
         load_s=loaded - start, first_call_s=perf_counter() - first, device=backend.device, precision=backend.precision
@@ -132,6 +131,12 @@ def main(arguments: list[str]) -> int:
         seconds = run_for(float(line), _LEAST_CALLS, lambda: backend.run(inputs[next(calls) % _IMAGES]))
         report(seconds=seconds, cpu_s=process_time() - cpu, peak_bytes=peak_memory_bytes())
     return 0
+
+
+def reason_of(error: Exception) -> str:
+    """Return an error in one line, as a table's remarks have room for it."""
+    text = str(error) if isinstance(error, RelocError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:300]
 
 
 def run_for(seconds: float, least: int, call: Callable[[], object]) -> list[float]:

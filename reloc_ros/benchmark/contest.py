@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Timer
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ import numpy as np
 from reloc_ros.benchmark.contender import Contender
 
 ROUNDS = 8
+# To load and compile, and beyond the time of a round; on a busy machine compilers take minutes.
+_PATIENCE_S = 600.0
 
 Progress = Callable[[float], None]
 """Called with the share that is done."""
@@ -73,9 +77,16 @@ class _Child:
     ready: dict[str, Any] = field(default_factory=dict)
     rounds: list[dict[str, Any]] = field(default_factory=list)
 
-    def read(self) -> dict[str, Any]:
-        """Return the next report; one that says what went wrong when there is none."""
+    def read(self, seconds: float = 0.0) -> dict[str, Any]:
+        """Return the next report, due in so many seconds; one that says what went wrong when there is none."""
+        limit_s = seconds + _PATIENCE_S
+        late = Timer(limit_s, self.process.kill)
+        late.start()
+        start = monotonic()
         line = self.process.stdout.readline() if self.process.stdout is not None else ""
+        late.cancel()
+        if not line and monotonic() - start >= limit_s:
+            return {"problem": f"its process did not answer within {limit_s:.0f} s and was ended"}
         if not line:
             return {"problem": f"its process ended with status {self.process.wait()}"}
         report: dict[str, Any] = json.loads(line)
@@ -90,7 +101,7 @@ class _Child:
             self.process.stdin.flush()
         except OSError:
             pass  # what is read next says that it ended
-        report = self.read()
+        report = self.read(seconds)
         if "problem" in report:
             self.ready = report
         else:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reloc_ros.benchmark.contender import Contender
+from reloc_ros.benchmark.contender import Contender, reason_of
 from reloc_ros.benchmark.contest import Figures, hold
 from reloc_ros.benchmark.machine import missing_backends
 from reloc_ros.bundle.load import Bundle, load_bundle
-from reloc_ros.errors import ExportError, RelocError
+from reloc_ros.errors import RelocError
 
 # The first is what all others are compared with.
 TORCH = "torch"
@@ -136,65 +136,85 @@ def subjects(bundles: Sequence[Path], methods: Sequence[str], say: Say) -> Itera
         yield found
 
 
+def or_reason(section: str, network: str, measure: Callable[[], list[Row]]) -> list[Row]:
+    """Return what is measured, or a line that says why it is not: the other lines are not lost with it."""
+    try:
+        return measure()
+    except Exception as error:  # exporters and compilers raise classes of their own
+        nobody = Contender(backend="all", bundle="")
+        figures = Figures(contender=nobody, problem=f"{network}: {reason_of(error)}")
+        return [Row(section=section, network=network, size="", what=nobody.backend, figures=figures)]
+
+
 def compare_backends(
     chosen: Sequence[Subject], backends: Sequence[str], *, threads: int, seconds: float, say: Say
-) -> list[Row]:
+) -> Iterator[Row]:
     """Measure each network in each back end, the back ends of one network against each other."""
     missing = missing_backends()
-    rows = []
     for subject in chosen:
-        title = f"{subject.label}, {subject.bundle.model}"
-        say(title, 0.0)
-        with tempfile.TemporaryDirectory(prefix="reloc_bench_") as scratch:
-            entries = [_enter(subject, name, threads, missing.get(name, ""), Path(scratch)) for name in backends]
-            fit = [entry.contender for entry in entries if not entry.problem]
-            found = {each.contender.backend: each for each in hold(fit, seconds, partial(say, title))}
-        for entry in entries:
-            name = entry.contender.backend
-            figures = found.get(name) or Figures(contender=entry.contender, problem=entry.problem)
-            reference_ms = found[TORCH].p50_ms if TORCH in found else np.nan
-            rows.append(
-                Row(
-                    section="networks", network=subject.label, size=subject.size, what=name, figures=figures,
-                    speed_up=reference_ms / figures.p50_ms, poses=entry.poses, pose_median_mm=entry.pose_median_mm,
-                )
-            )  # fmt: skip
+        compare = partial(_compare, subject, backends, missing, threads, seconds, say)
+        yield from or_reason("networks", subject.label, compare)
+
+
+def _compare(
+    subject: Subject, backends: Sequence[str], missing: Mapping[str, str], threads: int, seconds: float, say: Say
+) -> list[Row]:
+    title = f"{subject.label}, {subject.bundle.model}"
+    say(title, 0.0)
+    with tempfile.TemporaryDirectory(prefix="reloc_bench_") as scratch:
+        entries = [_enter(subject, name, threads, missing.get(name, ""), Path(scratch)) for name in backends]
+        fit = [entry.contender for entry in entries if not entry.problem]
+        found = {each.contender.backend: each for each in hold(fit, seconds, partial(say, title))}
+    rows = []
+    for entry in entries:
+        name = entry.contender.backend
+        figures = found.get(name) or Figures(contender=entry.contender, problem=entry.problem)
+        reference_ms = found[TORCH].p50_ms if TORCH in found else np.nan
+        rows.append(
+            Row(
+                section="networks", network=subject.label, size=subject.size, what=name, figures=figures,
+                speed_up=reference_ms / figures.p50_ms, poses=entry.poses, pose_median_mm=entry.pose_median_mm,
+            )
+        )  # fmt: skip
     return rows
 
 
-def sweep_sizes(method: str, *, threads: int, seconds: float, say: Say) -> list[Row]:
+def sweep_sizes(method: str, *, threads: int, seconds: float, say: Say) -> Iterator[Row]:
     """Measure one method's network at several sizes of the image."""
     from reloc_ros.export.untrained import write_untrained_bundle
 
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="reloc_bench_") as scratch:
-        for number, size in enumerate(SIZES):
-            say(f"{method} at {size[0]}x{size[1]}", number / len(SIZES))
-            made = write_untrained_bundle(method, Path(scratch) / str(number), size)
+    def at(size: tuple[int, int]) -> list[Row]:
+        with tempfile.TemporaryDirectory(prefix="reloc_bench_") as scratch:
+            made = write_untrained_bundle(method, Path(scratch) / "bundle", size)
             (subject,) = _graphs(method, made.bundle, made.checkpoint, trained=False)
             contenders = [subject.contender(name, threads) for name in (TORCH, "onnxruntime")]
-            rows += _against_first("resolution", subject, [c.backend for c in contenders], hold(contenders, seconds))
-    return rows
+            return _against_first("resolution", subject, [c.backend for c in contenders], hold(contenders, seconds))
+
+    for number, size in enumerate(SIZES):
+        say(f"{method} at {size[0]}x{size[1]}", number / len(SIZES))
+        yield from or_reason("resolution", method, partial(at, size))
 
 
-def sweep_batches(method: str, *, threads: int, seconds: float, say: Say) -> list[Row]:
+def sweep_batches(method: str, *, threads: int, seconds: float, say: Say) -> Iterator[Row]:
     """Measure one method's network with several images at a time, exported once more for each number."""
     from reloc_ros.export.untrained import write_batched, write_untrained_bundle
 
-    rows = []
     with tempfile.TemporaryDirectory(prefix="reloc_bench_") as scratch:
-        made = write_untrained_bundle(method, Path(scratch) / "one")
-        (subject,) = _graphs(method, made.bundle, made.checkpoint, trained=False)
-        for number, batch in enumerate(BATCHES):
-            say(f"{method}, {batch} images at a time", number / len(BATCHES))
+        made = cache(partial(write_untrained_bundle, method, Path(scratch) / "one"))
+
+        def of(batch: int) -> list[Row]:
+            (subject,) = _graphs(method, made().bundle, made().checkpoint, trained=False)
             model = Path(scratch) / f"{batch}.onnx"
-            write_batched(made, batch, model)
+            write_batched(made(), batch, model)
             contenders = [
                 subject.contender(name, threads, batch=batch, model=str(model)) for name in (TORCH, "onnxruntime")
             ]
             names = [f"{contender.backend}, batch {batch}" for contender in contenders]
-            rows += _against_first("batch", subject, names, hold(contenders, seconds))
-    return rows
+            return _against_first("batch", subject, names, hold(contenders, seconds))
+
+        for number, batch in enumerate(BATCHES):
+            say(f"{method}, {batch} images at a time", number / len(BATCHES))
+            yield from or_reason("batch", method, partial(of, batch))
 
 
 def tune_onnxruntime(subject: Subject, *, cores: int, seconds: float, say: Say) -> list[Row]:
@@ -230,13 +250,16 @@ def _enter(subject: Subject, backend: str, threads: int, problem: str, scratch: 
     bundle, model = subject.bundle, scratch / "int8.onnx"
     try:
         write_int8(bundle.model_path, model)
-    except ExportError as error:
-        return _Entry(contender=contender, problem=str(error))
+    except Exception as error:  # of the library that quantizes, too
+        return _Entry(contender=contender, problem=reason_of(error))
     contender = replace(contender, model=str(model))
     if not subject.trained:
         return _Entry(contender=contender)  # poses of random weights mean nothing
-    exact, coarse = create_backend("onnxruntime", bundle), OnnxRuntimeBackend(bundle, model=model)
-    verdict = judge(exact, coarse, bundle, images_for(bundle))
+    try:
+        exact, coarse = create_backend("onnxruntime", bundle), OnnxRuntimeBackend(bundle, model=model)
+        verdict = judge(exact, coarse, bundle, images_for(bundle))
+    except RelocError as error:
+        return _Entry(contender=contender, poses=f"not compared: {reason_of(error)}")
     return _Entry(contender=contender, poses=str(verdict), pose_median_mm=verdict.median_mm)
 
 

@@ -25,34 +25,37 @@ def write_plot(path: Path, rows: Sequence[Row]) -> None:
     """Draw latency by network and back end, and beside it what it depends on.
 
     Args:
-        path: PNG file to write.
+        path: PNG file to write; none is written where nothing was measured.
         rows: of all tables.
     """
-    networks = [row for row in rows if row.section == "networks"]
-    sweeps = [name for name in (*_SWEEPS, "tuning") if any(row.section == name for row in rows)]
+    measured = [row for row in rows if not row.figures.problem]
+    if not measured:
+        return
+    networks = [row for row in measured if row.section == "networks"]
+    sweeps = [name for name in (*_SWEEPS, "tuning") if any(row.section == name for row in measured)]
     names = list(dict.fromkeys(row.network for row in networks))
     height = max(4.0, 1.0 + 1.1 * len(names), 3.0 * len(sweeps))
-    figure = Figure(figsize=(12.5 if sweeps else 8.0, height), layout="constrained")
+    figure = Figure(figsize=(12.5 if sweeps and networks else 8.0, height), layout="constrained")
     FigureCanvasAgg(figure)
-    sides = figure.subfigures(1, 2, width_ratios=(1.5, 1.0)) if sweeps else [figure]
-    _plot_networks(sides[0].subplots(), networks, names)
+    sides = figure.subfigures(1, 2, width_ratios=(1.5, 1.0)) if sweeps and networks else [figure]
+    if networks:
+        _plot_networks(sides[0].subplots(), networks, names)
     if sweeps:
-        panels = sides[1].subplots(len(sweeps), 1, squeeze=False)[:, 0]
+        panels = sides[-1].subplots(len(sweeps), 1, squeeze=False)[:, 0]
         for axes, name in zip(panels, sweeps, strict=True):
-            chosen = [row for row in rows if row.section == name and not row.figures.problem]
+            chosen = [row for row in measured if row.section == name]
             (_plot_tuning if name == "tuning" else _plot_sweep)(axes, chosen)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 
 def _plot_networks(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
-    measured = [row for row in rows if not row.figures.problem]
-    present = [name for name in BACKENDS if any(row.what == name for row in measured)]
+    present = [name for name in BACKENDS if any(row.what == name for row in rows)]
     width = _BAR / max(len(present), 1)
     # Networks differ by far more than back ends: each has its own unit, what its first back end takes.
-    units_ms = {row.network: row.figures.p50_ms for row in reversed(measured)}
+    units_ms = {row.network: row.figures.p50_ms for row in reversed(rows)}
     for index, backend in enumerate(present):
-        chosen = [row for row in measured if row.what == backend]
+        chosen = [row for row in rows if row.what == backend]
         at = [names.index(row.network) + (index + 0.5) * width - _BAR / 2 for row in chosen]
         unit_ms = np.array([units_ms[row.network] for row in chosen])
         p50 = np.array([row.figures.p50_ms for row in chosen]) / unit_ms

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reloc_ros.benchmark.networks import Row
+from reloc_ros.errors import ConfigError
 
 _WIDTH = 175
 TITLES = {
@@ -57,6 +58,9 @@ def write_json(path: Path, rows: Sequence[Row], machine: Mapping[str, Any], node
         rows: of all tables.
         machine: that they were measured on.
         node: figures of the node as a whole.
+
+    Raises:
+        ConfigError: the file cannot be written.
     """
     content = {
         "bench": "networks",
@@ -64,8 +68,14 @@ def write_json(path: Path, rows: Sequence[Row], machine: Mapping[str, Any], node
         "rows": [row.to_dict() for row in rows],
         "node": list(node),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    # Written after each line that is measured: whoever is interrupted keeps what there was.
+    new = path.with_name(f"{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error}); choose another --report or --json") from error
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:

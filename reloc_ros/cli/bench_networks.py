@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("networks", "resolution", "batch", "tuning", "node")
 _METHODS = ("implicit_geometry", "dimm", "mvl_loc", "spr_mamba")
+_SHIPPED = ("apartment", "spr_small")
 _SWEPT = "implicit_geometry"
 """What resolution and batch are varied on: all of its arithmetic grows with the image."""
 
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser, sections: Sequence[str] = SEC
     """
     parser.add_argument(
         "--bundle", type=Path, action="append", default=[], metavar="B",
-        help="bundle to measure, may be repeated (default: the demo's, and one with random weights of every method)",
+        help="bundle to measure, may be repeated (default: those of the demo, and one with random weights of every method)",
     )  # fmt: skip
     parser.add_argument(
         "--section", action="append", choices=SECTIONS, dest="sections",
@@ -54,59 +56,84 @@ def add_arguments(parser: argparse.ArgumentParser, sections: Sequence[str] = SEC
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print the tables, write the files."""
+    """Measure, print the tables, write the files; what was measured is kept whatever happens next."""
     from reloc_ros.benchmark.machine import describe_machine, pinned_clocks
     from reloc_ros.benchmark.networks import subjects
     from reloc_ros.benchmark.plot import write_plot
     from reloc_ros.benchmark.report import show, write_json
-    from reloc_ros.cli.demo import shipped_bundle
 
     sections = args.sections or args.default_sections
-    bundles = args.bundle or [shipped_bundle()]
-    with _progress() as say, pinned_clocks(wanted=args.pin_clocks) as clocks:
-        machine = describe_machine(clocks)
-        with subjects(bundles, () if args.bundle else _METHODS, say) as chosen:
-            if args.verify_device:
-                return _verify(args, chosen, say)
-            rows = _rows(args, sections, chosen, say)
-    show(rows)
-    node = _node() if "node" in sections else []
-    for path in (args.json, args.report / "bench.json" if args.report else None):
-        if path is not None:
+    paths = [path for path in (args.json, args.report / "bench.json" if args.report else None) if path is not None]
+    rows: list[Row] = []
+    node: list[NodeFigures] = []
+
+    def keep(machine: dict[str, object]) -> None:
+        for path in paths:
             write_json(path, rows, machine, [each.to_dict() for each in node])
-    if args.report is not None and rows:
+
+    try:
+        with _progress() as say, pinned_clocks(wanted=args.pin_clocks) as clocks:
+            machine = describe_machine(clocks)
+            with subjects(args.bundle or _shipped(), () if args.bundle else _METHODS, say) as chosen:
+                if args.verify_device:
+                    return _verify(args, chosen, say)
+                # Once before anything is measured: a folder that cannot be written is noticed now.
+                keep(machine)
+                for row in _rows(args, sections, chosen, say):
+                    rows.append(row)
+                    keep(machine)
+    finally:
+        show(rows)
+    for figures in _node() if "node" in sections else ():
+        node.append(figures)
+        keep(machine)
+    if args.report is not None:
         write_plot(args.report / "bench.png", rows)
     return 0
 
 
-def _rows(args: argparse.Namespace, sections: Sequence[str], chosen: Sequence[Subject], say: Say) -> list[Row]:
-    from reloc_ros.benchmark.networks import BACKENDS, compare_backends, sweep_batches, sweep_sizes, tune_onnxruntime
+def _shipped() -> list[Path]:
+    from reloc_ros.cli.demo import shipped_bundle
+
+    return [shipped_bundle(name) for name in _SHIPPED]
+
+
+def _rows(args: argparse.Namespace, sections: Sequence[str], chosen: Sequence[Subject], say: Say) -> Iterator[Row]:
+    from reloc_ros.benchmark.networks import (
+        BACKENDS,
+        compare_backends,
+        or_reason,
+        sweep_batches,
+        sweep_sizes,
+        tune_onnxruntime,
+    )
 
     cores = os.cpu_count() or 1
     budget = {"threads": args.threads or cores, "seconds": args.seconds, "say": say}
-    rows: list[Row] = []
     if "networks" in sections:
-        rows += compare_backends(chosen, [name for name in BACKENDS if name not in args.skip], **budget)
+        yield from compare_backends(chosen, [name for name in BACKENDS if name not in args.skip], **budget)
     if "resolution" in sections:
-        rows += sweep_sizes(_SWEPT, **budget)
+        yield from sweep_sizes(_SWEPT, **budget)
     if "batch" in sections:
-        rows += sweep_batches(_SWEPT, **budget)
+        yield from sweep_batches(_SWEPT, **budget)
     if "tuning" in sections:
-        rows += tune_onnxruntime(chosen[0], cores=cores, seconds=args.seconds, say=say)
-    return rows
+        tune = partial(tune_onnxruntime, chosen[0], cores=cores, seconds=args.seconds, say=say)
+        yield from or_reason("tuning", chosen[0].label, tune)
 
 
-def _node() -> list[NodeFigures]:
+def _node() -> Iterator[NodeFigures]:
     """Measure the node around a network that costs nothing, where there is ROS."""
     from reloc_ros.cli.bench_node import measure_trivial, show
+    from reloc_ros.errors import RelocError
 
     try:
-        figures = measure_trivial()
+        for figures in measure_trivial():
+            show([figures])
+            yield figures
     except ImportError as error:
         print(f"the node is not measured: {error}; source a ROS 2 installation or run `make setup`")
-        return []
-    show(figures)
-    return figures
+    except RelocError as error:
+        print(f"the node is not measured: {error}")
 
 
 def _verify(args: argparse.Namespace, chosen: Sequence[Subject], say: Say) -> int:

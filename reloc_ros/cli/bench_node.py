@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print the figures."""
     if args.bundle is None:
-        figures = measure_trivial()
+        figures = list(measure_trivial())
     else:
         _keep_to_ourselves()
         figures = [_bench_bundle(args)]
@@ -41,12 +42,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def measure_trivial() -> list[NodeFigures]:
-    """Return the figures of the node with a network that costs nothing, for both kinds of cameras."""
+def measure_trivial() -> Iterator[NodeFigures]:
+    """Yield the figures of the node with a network that costs nothing, for each kind of camera."""
     from reloc_ros.node.bench import bench_trivial
 
     _keep_to_ourselves()
-    return [bench_trivial(kind) for kind in ("pinhole", "equirectangular")]
+    for kind in ("pinhole", "equirectangular"):
+        yield bench_trivial(kind)
 
 
 def _keep_to_ourselves() -> None:

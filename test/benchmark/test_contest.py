@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +19,11 @@ from reloc_ros.benchmark import contest, networks
 from reloc_ros.benchmark.contender import Contender, inputs_of, run_for
 from reloc_ros.benchmark.contest import ROUNDS, Figures, hold
 from reloc_ros.benchmark.machine import describe_machine, missing_backends, pinned_clocks
-from reloc_ros.benchmark.networks import BACKENDS, Row, Subject, compare_backends, tune_onnxruntime
+from reloc_ros.benchmark.networks import BACKENDS, Row, Subject, compare_backends, or_reason, tune_onnxruntime
 from reloc_ros.benchmark.plot import write_plot
 from reloc_ros.benchmark.report import remarks, show, write_json
+from reloc_ros.errors import BackendError
+from reloc_ros.export import engine_parity, int8, untrained
 from reloc_ros.geometry import se3
 
 POSES = [se3.from_rotation_translation(np.eye(3), np.array([0.01, -0.02, 0.01]) * i) for i in range(256)]
@@ -75,6 +79,54 @@ def test_a_contender_that_dies_is_named_and_stops_nobody(subject, monkeypatch):
     assert alive.calls >= 3 * ROUNDS
 
 
+def test_a_contender_that_says_nothing_is_ended(subject, monkeypatch):
+    silent = [sys.executable, "-c", "import time; time.sleep(1000)"]
+    monkeypatch.setattr(contest, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(contest, "_start", lambda _: subprocess.Popen(silent, stdin=-1, stdout=-1, text=True))
+    (found,) = hold([subject.contender("torch.compile", 1)], 0.01)
+    assert "did not answer within 0 s and was ended" in found.problem
+
+
+def test_a_network_that_cannot_be_measured_leaves_the_others_theirs(subject, monkeypatch):
+    real = networks.hold
+
+    def hold_some(contenders, *rest):
+        if contenders[0].threads == 7:
+            raise OSError("no more processes")
+        return real(contenders, *rest)
+
+    monkeypatch.setattr(networks, "hold", hold_some)
+    lost = or_reason("tuning", "truth", lambda: tune_onnxruntime(subject, cores=7, seconds=0.01, say=say))
+    assert [(row.section, row.what, row.figures.problem) for row in lost] == [
+        ("tuning", "all", "truth: OSError: no more processes")
+    ]
+    assert remarks(lost) == ["all: not measured: truth: OSError: no more processes"]
+    monkeypatch.setattr(networks, "missing_backends", dict)
+    broken = replace(subject, label="broken", bundle=None)
+    rows = list(compare_backends([broken, subject], ["onnxruntime"], threads=1, seconds=0.01, say=say))
+    assert [row.figures.problem != "" for row in rows] == [True, False]
+    assert rows[0].figures.problem.startswith("broken: AttributeError")
+
+
+def test_poses_that_cannot_be_compared_cost_no_figures(subject, tmp_path, monkeypatch):
+    def fails(*_):
+        raise BackendError("no kernel")
+
+    monkeypatch.setattr(int8, "write_int8", shutil.copy)
+    monkeypatch.setattr(engine_parity, "judge", fails)
+    entry = networks._enter(subject, "onnxruntime_int8", 1, "", tmp_path)
+    assert (entry.problem, entry.poses) == ("", "not compared: no kernel")
+    assert Path(entry.contender.model).is_file()
+
+
+def test_sizes_that_cannot_be_exported_are_lines(monkeypatch):
+    monkeypatch.setattr(untrained, "write_untrained_bundle", lambda *_: {}["gone"])
+    for sweep in (networks.sweep_sizes, networks.sweep_batches):
+        rows = list(sweep("implicit_geometry", threads=1, seconds=0.01, say=say))
+        assert {row.figures.problem for row in rows} == {"implicit_geometry: KeyError: 'gone'"}
+        assert len(rows) == 4
+
+
 def test_a_round_makes_some_calls_however_slow():
     calls = []
     taken = run_for(0.0, 3, lambda: calls.append(len(calls)))
@@ -94,10 +146,8 @@ def test_the_table_says_what_is_not_measured_and_why(subject, monkeypatch, capsy
     monkeypatch.setattr(
         networks, "missing_backends", lambda: dict.fromkeys(("tensorrt", "onnxruntime_cuda", "torch"), "no GPU")
     )
-    rows = compare_backends(
-        [subject], ["torch", "onnxruntime", "onnxruntime_int8", "onnxruntime_cuda", "tensorrt"],
-        threads=1, seconds=0.01, say=say,
-    )  # fmt: skip
+    names = ["torch", "onnxruntime", "onnxruntime_int8", "onnxruntime_cuda", "tensorrt"]
+    rows = list(compare_backends([subject], names, threads=1, seconds=0.01, say=say))
     problems = {row.what: row.figures.problem for row in rows}
     assert problems["onnxruntime"] == ""
     assert "no matrix product" in problems["onnxruntime_int8"]
@@ -147,6 +197,14 @@ def test_the_picture_has_a_panel_for_each_table(tmp_path, capsys):
     assert wide.shape[1] > narrow.shape[1] > 400
     show(rows)
     assert "torch: not measured: no compiler" in capsys.readouterr().out
+    # Whatever is left of the tables has a picture; nothing at all has none.
+    write_plot(tmp_path / "sweeps.png", [row for row in rows if row.section != "networks"])
+    assert cv2.imread(str(tmp_path / "sweeps.png")).shape[1] < wide.shape[1]
+    failed = [replace(row, figures=broken) for row in rows if row.section == "resolution"]
+    write_plot(tmp_path / "few.png", [*rows[:2], *failed])
+    assert cv2.imread(str(tmp_path / "few.png")).shape == narrow.shape
+    write_plot(tmp_path / "none.png", failed)
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_the_clock_of_a_gpu_is_locked_only_when_asked_and_always_let_go(tmp_path, monkeypatch):

@@ -13,7 +13,8 @@ from reloc_ros.benchmark import networks, verify_device
 from reloc_ros.benchmark.verify_device import Outcome
 from reloc_ros.cli import bench, bench_networks
 from reloc_ros.cli.bench_networks import EXIT_DOES_NOT_WORK, SECTIONS
-from reloc_ros.cli.main import main
+from reloc_ros.cli.main import EXIT_BAD_SETUP, EXIT_INTERRUPTED, main
+from reloc_ros.errors import ProcessError
 from reloc_ros.geometry import se3
 
 pytest.importorskip("torch", reason="torch is not installed; make setup-test installs it")
@@ -71,10 +72,42 @@ def test_a_device_has_one_verdict(poses, code, bundle, monkeypatch, capsys):
     assert ("all compiled and ran" in said) == (code == 0)
 
 
-def test_the_node_is_left_out_where_there_is_no_ros(monkeypatch, capsys):
-    def none():
-        raise ModuleNotFoundError("No module named 'rclpy'")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(ModuleNotFoundError("No module named 'rclpy'"), "No module named 'rclpy'"), (ProcessError("it died"), "it died")],
+)
+def test_a_node_that_cannot_be_measured_leaves_what_was(error, said, monkeypatch, capsys):
+    shown = []
 
-    monkeypatch.setattr("reloc_ros.cli.bench_node.measure_trivial", none)
-    assert bench_networks._node() == []
-    assert "the node is not measured: No module named 'rclpy'" in capsys.readouterr().out
+    def one():
+        yield "figures of the first"
+        raise error
+
+    monkeypatch.setattr("reloc_ros.cli.bench_node.measure_trivial", one)
+    monkeypatch.setattr("reloc_ros.cli.bench_node.show", shown.append)
+    assert list(bench_networks._node()) == ["figures of the first"]
+    assert shown == [["figures of the first"]]
+    assert f"the node is not measured: {said}" in capsys.readouterr().out
+
+
+def test_who_is_interrupted_keeps_what_was_measured(bundle, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(networks, "missing_backends", lambda: dict.fromkeys(ALL_BUT_ONE, "not here"))
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(networks, "sweep_sizes", interrupted)
+    command = ["bench", "--bundle", str(bundle.path), "--seconds", "0.01", "--threads", "1", "--report", str(tmp_path)]
+    assert main(command) == EXIT_INTERRUPTED
+    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert [row["what"] for row in rows if not row["problem"]] == ["onnxruntime"]
+    assert "64x48" in capsys.readouterr().out
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_report_that_cannot_be_written_is_noticed_before_anything_is_measured(bundle, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(networks, "compare_backends", lambda *_, **__: pytest.fail("it was measured"))
+    (tmp_path / "file").write_text("")
+    command = ["bench", "--bundle", str(bundle.path), "--report", str(tmp_path / "file" / "report")]
+    assert main(command) == EXIT_BAD_SETUP
+    assert "bench.json cannot be written" in capsys.readouterr().err
