@@ -117,13 +117,25 @@ def _messages(reader: AnyReader, *topics: str) -> Iterator[tuple[int, Any]]:
 
 def _constant_camera(option: str, entries: list[_ImageEntry], source: BagImages) -> Callable[[int], Camera]:
     """Return the function to the one camera given by a file, or to a panorama of the size of the first image."""
-    if option == "equirectangular" and entries:
-        height, width = source.load(entries[0].bag_time_ns, entries[0].stamp_ns).shape[:2]
-        panorama = EquirectangularCamera(width, height)
-        return lambda _: panorama
-    file = Path(option).expanduser()
-    camera = camera_of(read_json(file), file)
+    if option == "equirectangular":
+        camera: Camera = _panorama(entries, source)
+    else:
+        file = Path(option).expanduser()
+        camera = camera_of(read_json(file), file)
     return lambda _: camera
+
+
+def _panorama(entries: list[_ImageEntry], source: BagImages) -> EquirectangularCamera:
+    """Return a panorama of the size of the first image that can be decoded; the others are skipped when they are read."""
+    why = "the topic holds no message"
+    for entry in entries:
+        try:
+            height, width = source.load(entry.bag_time_ns, entry.stamp_ns).shape[:2]
+        except DatasetError as error:
+            why = str(error)
+        else:
+            return EquirectangularCamera(width, height)
+    raise DatasetError(f"bag {source.path}: none of {len(entries)} images on {source.topic} can be decoded; {why}")
 
 
 def _announced_cameras(reader: AnyReader, topic: str, path: Path) -> Callable[[int], Camera]:

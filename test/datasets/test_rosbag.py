@@ -124,6 +124,17 @@ def test_uncalibrated_cameras_are_named(tmp_path: Path) -> None:
     assert str(path) in str(error.value)
 
 
+def test_a_broken_first_image_does_not_hide_the_size_of_a_panorama(tmp_path: Path) -> None:
+    def broken(bag: BagBuilder) -> None:
+        bag.image(second(-1.0), np.zeros((30, 40, 3), np.uint8), height=480)
+
+    camera = read_rosbag(f"{bag_of(tmp_path / 'a', broken, images, truth)}?camera=equirectangular").images[0].camera
+    assert (camera.width, camera.height) == (40, 30)
+    path = bag_of(tmp_path / "b", broken, truth)
+    with pytest.raises(DatasetError, match=r"none of 1 images on /camera/image can be decoded; .* 480 rows"):
+        read_rosbag(f"{path}?camera=equirectangular")
+
+
 def test_a_camera_from_a_file_or_a_panorama(tmp_path: Path) -> None:
     path = bag_of(tmp_path, images, truth)
     assert read_rosbag(f"{path}?camera=equirectangular").images[0].camera.model == "equirectangular"
