@@ -65,7 +65,7 @@ class TokenEncoderConfig:
         frozen: leave the weights as they are; features are then computed once and kept.
     """
 
-    kind: str = "patch_transformer_base"
+    kind: str = "patch_pyramid_base"
     weights: str | None = None
     frozen: bool = False
 

@@ -174,7 +174,7 @@ class DimmConfig(TrainConfig):
     encoder: TokenEncoderConfig = field(default_factory=TokenEncoderConfig)
     head: RayHeadConfig = field(default_factory=RayHeadConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
-    rays: int = 5120
+    rays: int = 2048
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -227,7 +227,8 @@ class MvlLocConfig(TrainConfig):
     method: ClassVar[str] = "mvl_loc"
 
     augment: MildAugmentConfig = field(default_factory=MildAugmentConfig)
-    encoder: TokenEncoderConfig = field(default_factory=TokenEncoderConfig)
+    # Its decoder attends to every token: fewer of them, which have seen each other, do.
+    encoder: TokenEncoderConfig = field(default_factory=lambda: TokenEncoderConfig(kind="patch_transformer_base"))
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     text: WordTextShape = field(default_factory=WordTextShape)
     descriptions: DescriptionsConfig = field(default_factory=DescriptionsConfig)
