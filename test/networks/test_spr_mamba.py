@@ -166,16 +166,14 @@ def test_the_network_is_restored_from_its_description():
 
 
 def test_a_training_configuration_has_a_random_form():
-    content = untrained(
-        {
-            "encoder": {"kind": "panorama_conv_tiny"},
-            "frame": {"rows": 2, "columns": 8, "channels": 4, "summary": 6},
-            "network": {"mamba": {"d_model": 16, "layers": 1}, "pair": {"shifts": 2}, "hidden": 16},
-        }
-    )
-    assert from_checkpoint(content).sequence.config.mamba == MambaConfig(d_model=16, layers=1)
-    with pytest.raises(ConfigError, match="dinov2 has no random form"):
-        untrained({"encoder": {"kind": "dinov2"}})
+    config = {
+        "encoder": {"kind": "panorama_conv_tiny"},
+        "frame": {"rows": 2, "columns": 8, "channels": 4, "summary": 6},
+        "network": {"mamba": {"d_model": 16, "layers": 1}, "pair": {"shifts": 2}, "hidden": 16},
+    }
+    assert from_checkpoint(untrained(config)).sequence.config.mamba == MambaConfig(d_model=16, layers=1)
+    with pytest.raises(ConfigError, match="dinov2 has no random weights"):
+        untrained({**config, "encoder": {"kind": "dinov2"}})
 
 
 @pytest.mark.parametrize(
