@@ -17,6 +17,7 @@ table{border-collapse:collapse;margin:.6em 0}td,th{padding:.3em .8em;border-bott
 td.number{text-align:right}.met{color:#00704f}.missed{color:#a51d1d;font-weight:bold}
 img{max-width:100%;border:1px solid #ddd}figcaption{color:#555}figure{margin:1em 0}code{background:#f3f3f3}
 """
+_NO_BOUND = 0.99
 
 
 def write_page(path: Path, title: str, parts: Sequence[str]) -> None:
@@ -52,7 +53,7 @@ def verdict_banner(verdict: Mapping[str, Any], figures: Mapping[str, Any]) -> st
             lines.append(f"Not for {use}: {'; '.join(missed)}.")
     lines.append(
         f"On {verdict['frames']} {verdict['judged_on']}{_off_path(figures)}: {_typical(verdict, figures)}; {verdict['poses']} poses, "
-        f"{verdict['false_fixes']} of them false (95 % sure: below {100 * verdict['false_fix_rate_below']:.1f} %)."
+        f"{verdict['false_fixes']} of them false{_surely_below(verdict)}."
     )
     if verdict["only_position"]:
         lines.append("Orientations were not judged: the reference does not know them.")
@@ -102,6 +103,11 @@ def length(metres: float) -> str:
 
 def _length(value: float, figures: Mapping[str, Any]) -> str:
     return length(value) if figures["metric"] else f"{value:.3g} scene units"
+
+
+def _surely_below(verdict: Mapping[str, Any]) -> str:
+    below = verdict["false_fix_rate_below"]
+    return f" (95 % sure: below {100 * below:.1f} %)" if below < _NO_BOUND else ""
 
 
 def _off_path(figures: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from reloc_ros.mapping.next_steps import next_steps
 from reloc_ros.mapping.plan import PASSES, Plan, held_out, training_minutes
 from reloc_ros.mapping.source import MAP, complete_options, correction_jumps_ns, fingerprint, read_drive
 from reloc_ros.mapping.stages import Stages
-from reloc_ros.mapping.validate import validate
+from reloc_ros.mapping.validate import farthest_held_out_m, validate
 
 if TYPE_CHECKING:
     from reloc_ros.training.config import TrainConfig
@@ -145,7 +145,8 @@ def map_bag(request: MapRequest, tell: Callable[[str], None]) -> dict[str, Any]:
     shortened = config.max_minutes < training_minutes(selected["kept"], None)
     facts = _facts(request, options, selected, config)
     stages.run("report", {"facts": facts}, (request.report,), lambda: _report(
-        request, verdict, selected, facts, next_steps(selected, verdict, str(request.out), shortened=shortened)
+        request, verdict, selected, facts,
+        next_steps(selected, verdict, str(request.out), shortened=shortened, off_path_m=farthest_held_out_m(evaluation)),
     ))  # fmt: skip
     return verdict
 

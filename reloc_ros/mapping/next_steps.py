@@ -8,10 +8,13 @@ from typing import Any
 from reloc_ros.evaluation.verdict import CONTINUOUS
 from reloc_ros.mapping.frames import Drop
 
+_FAR_M = 0.5
 _MUCH_BLUR, _MUCH_FROZEN, _MUCH_REST, _MANY_WITHOUT_POSE = 0.15, 0.05, 0.6, 0.1
 
 
-def next_steps(selected: Mapping[str, Any], verdict: Mapping[str, Any], bundle: str, *, shortened: bool) -> list[str]:
+def next_steps(
+    selected: Mapping[str, Any], verdict: Mapping[str, Any], bundle: str, *, shortened: bool, off_path_m: float
+) -> list[str]:
     """Return advice, the most useful first.
 
     Args:
@@ -19,6 +22,7 @@ def next_steps(selected: Mapping[str, Any], verdict: Mapping[str, Any], bundle: 
         verdict: content of `verdict.json`.
         bundle: folder of the bundle.
         shortened: training was cut short by --max-minutes.
+        off_path_m: how far the farthest held-out frame is from what was learned.
     """
     images, counts = selected["images"], selected["dropped"]
     usable = bool(verdict["uses"])
@@ -26,6 +30,13 @@ def next_steps(selected: Mapping[str, Any], verdict: Mapping[str, Any], bundle: 
     without_pose = selected["without_pose"]
     too_early = not usable and shortened
     advice = (
+        (
+            not usable and off_path_m > _FAR_M,
+            (
+                f"Held-out frames lie up to {off_path_m:.1f} m from the nearest learned camera position: the drive passes "
+                "places only once. Drive every aisle twice, in both directions and on lines less than half a metre apart."
+            ),
+        ),
         (
             too_early,
             (

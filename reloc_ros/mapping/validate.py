@@ -75,3 +75,13 @@ def validate(
     write_report(folder, subject, results, sheet, findings)
     verdict: dict[str, Any] = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     return verdict
+
+
+def farthest_held_out_m(folder: Path) -> float:
+    """Return how far the farthest held-out frame was from the nearest learned camera position.
+
+    Args:
+        folder: that `validate` wrote.
+    """
+    figures = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return float(figures["by_condition"]["distance_from_mapping_m"][-1]["to"])

@@ -90,9 +90,9 @@ def test_counts_of_what_was_dropped(tmp_path: Path) -> None:
     assert "<td>kept</td><td>123</td>" in page
 
 
-def steps_for(errors_m: list[float], *, shortened: bool = False, **dropped: int) -> str:
+def steps_for(errors_m: list[float], *, shortened: bool = False, off_path_m: float = 0.2, **dropped: int) -> str:
     verdict = judge(errors_m, [1.0] * len(errors_m)).as_dict()
-    return "\n".join(next_steps(selected(**dropped), verdict, "/b", shortened=shortened))
+    return "\n".join(next_steps(selected(**dropped), verdict, "/b", shortened=shortened, off_path_m=off_path_m))
 
 
 def test_advice_follows_the_figures() -> None:
@@ -106,4 +106,11 @@ def test_advice_follows_the_figures() -> None:
     assert "blurred" not in steps_for([GOOD] * 50, BLURRED=29)
     assert "Only 12 frames" in steps_for([GOOD] * 12)
     assert "every aisle" in steps_for([float("inf")] * 50)
+    assert steps_for([FALSE] * 50, off_path_m=1.12).startswith("Held-out frames lie up to 1.1 m")
+    assert "lie up to" not in steps_for([GOOD] * 50, off_path_m=1.12)
     assert steps_for([GOOD] * 50).count("\n") == 1
+
+
+def test_no_bound_is_stated_where_there_is_none(tmp_path: Path) -> None:
+    page = write(tmp_path, [FALSE] * 50)
+    assert "50 poses, 50 of them false." in page
