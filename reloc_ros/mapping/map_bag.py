@@ -208,8 +208,7 @@ def _training(request: MapRequest, frames: int) -> TrainConfig:
     from reloc_ros.training.config import read_config
 
     asked = {"initial": request.initial, "labels": request.labels, "split": asdict(held_out(frames))}
-    if request.initial is not None and not Path(request.initial).exists():
-        raise ConfigError(f"initial {request.initial} does not exist; give the run folder of an earlier training")
+    _check_initial(request)
     config = read_config(request.method, request.config, **asked)
     # The command line says more than the configuration file, and that more than the plan.
     usual, given = type(config)(), request.max_minutes
@@ -221,6 +220,18 @@ def _training(request: MapRequest, frames: int) -> TrainConfig:
         max_minutes=training_minutes(frames, given) if planned else None,
         epochs=PASSES if config.epochs == usual.epochs else None,
     )
+
+
+def _check_initial(request: MapRequest) -> None:
+    if request.initial is None:
+        return
+    initial = Path(request.initial)
+    if not initial.exists():
+        raise ConfigError(f"initial {initial} does not exist; give the run folder of an earlier training")
+    if initial.resolve().is_relative_to(request.work.resolve()):
+        raise ConfigError(
+            f"initial {initial} lies in {request.work}, whose training would replace it; give another --out for the new bundle"
+        )
 
 
 def _train(request: MapRequest, config: TrainConfig, run: Path) -> dict[str, Any]:

@@ -98,6 +98,7 @@ def test_too_little_to_learn_from(bag: Path, tmp_path: Path, capsys: pytest.Capt
     [
         (("--labels", "position"), "labels is 'position' without initial"),
         (("--initial", "nowhere", "--labels", "position"), "initial nowhere does not exist"),
+        (("--initial", ".", "--work", "."), "initial . lies in ., whose training would replace it"),
         (("--max-speed", "0"), "max_speed_mps is 0.0"),
         (("--every-m", "-1"), "every_m is -1.0"),
     ],
