@@ -107,16 +107,18 @@ def fault_table(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[st
     lines = [
         [
             row["name"],
-            *(
-                f"{_percent(row['faults'][fault]['availability'])}, {_percent(row['faults'][fault]['false_fix_rate'])} false"
-                if fault in row["faults"]
-                else "not judged"
-                for fault in faults
-            ),
+            *(_under_fault(row["faults"].get(fault)) for fault in faults),
         ]
         for row in rows
     ]
-    return ["frames with a pose", *faults], lines
+    return ["spoilt frames with a pose", *faults], lines
+
+
+def _under_fault(figures: dict[str, Any] | None) -> str:
+    if figures is None:
+        return "not judged"
+    poses, false = _percent(figures["availability"]), figures["false_fix_rate"]
+    return poses if false is None else f"{poses}, {_percent(false)} false"
 
 
 def _percent(value: float | None) -> str:
