@@ -24,7 +24,7 @@ _SCENES = 4
 # What is trained by default, on a CPU.
 METHODS: dict[str, dict[str, Any]] = {
     "implicit_geometry": {},
-    "dimm": {"encoder": {"kind": "patch_transformer_small"}},
+    "dimm": {},
     "mvl_loc": {
         "encoder": {"kind": "patch_transformer_small"},
         "decoder": {"width": 192, "heads": 4, "feedforward": 512, "layers": 4},

@@ -162,7 +162,7 @@ def write_study(study: str, results: Sequence[Result], out: Path) -> None:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """Return a table: medians of each scene, averaged over scenes, with the range over seeds."""
+    """Return a table: medians of the middle scene, shares averaged over scenes, with the range over seeds."""
     lines = [
         "| variant | median position, cm | median rotation, deg | within 0.25 m, 5 deg | scenes right | trained weights | steps |",
         "|---|---|---|---|---|---|---|",
@@ -170,8 +170,8 @@ def markdown(results: Sequence[Result]) -> str:
     for variant in dict.fromkeys(result.variant for result in results):
         runs = [result for result in results if result.variant == variant]
         cells = [
-            _with_range([100 * _mean(run, "median_translation_error_m") for run in runs], 1),
-            _with_range([_mean(run, "median_rotation_error_deg") for run in runs], 2),
+            _with_range([100 * _middle(run, "median_translation_error_m") for run in runs], 1),
+            _with_range([_middle(run, "median_rotation_error_deg") for run in runs], 2),
             _with_range([100 * _mean(run, "recall_0.25m_5deg") for run in runs], 0) + " %",
             _with_range([100 * _mean(run, "scene_accuracy") for run in runs], 1) + " %",
             f"{runs[0].trained_parameters / 1e6:.2f} M",
@@ -182,8 +182,18 @@ def markdown(results: Sequence[Result]) -> str:
 
 
 def _mean(result: Result, figure: str) -> float:
-    values = [scene[figure] for scene in result.scenes.values() if figure in scene]
+    values = _of_scenes(result, figure)
     return float(np.mean(values)) if values else float("nan")
+
+
+def _middle(result: Result, figure: str) -> float:
+    """Return the median over scenes: one in which most images are rejected is infinite, and must not hide the others."""
+    values = _of_scenes(result, figure)
+    return float(np.median(values)) if values else float("nan")
+
+
+def _of_scenes(result: Result, figure: str) -> list[float]:
+    return [scene[figure] for scene in result.scenes.values() if figure in scene]
 
 
 def _with_range(values: Sequence[float], digits: int) -> str:
@@ -201,12 +211,12 @@ def _draw(study: str, results: Sequence[Result], path: Path) -> None:
         (axes[1], "median_rotation_error_deg", 1, "median rotation error, deg"),
     ):
         # Half of the frames rejected is an infinite median, which has no place on an axis.
-        medians = [(r.variant, factor * _mean(r, key)) for r in results if np.isfinite(_mean(r, key))]
+        medians = [(r.variant, factor * _middle(r, key)) for r in results if np.isfinite(_middle(r, key))]
         means = [np.mean([value for variant, value in medians if variant == name] or [0.0]) for name in names]
         axis.barh(names, means, color="tab:blue", alpha=0.5)
         axis.plot([value for _, value in medians], [variant for variant, _ in medians], "o", color="tab:blue")
         axis.set_xlabel(label)
         axis.set_xlim(left=0)
     axes[0].invert_yaxis()
-    figure.suptitle(f"{study}: held-out images, mean over scenes; a dot for each seed")
+    figure.suptitle(f"{study}: held-out images, the middle scene; a dot for each seed")
     figure.savefig(path, dpi=120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from engine_compiler import compiles
@@ -11,11 +12,13 @@ from engine_compiler import compiles
 from reloc_ros.benchmark.contender import inputs_of
 from reloc_ros.bundle.load import load_bundle
 from reloc_ros.errors import ConfigError
+from reloc_ros.export.onnx import write_onnx
 from reloc_ros.export.precision import write_with_precision
 from reloc_ros.export.untrained import METHODS, write_batched, write_untrained_bundle
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.onnxruntime_backend import OnnxRuntimeBackend
 from reloc_ros.inference.torch_backend import TorchBackend
+from reloc_ros.networks.ray_fit import GeometricToken
 from reloc_ros.networks.table import NETWORKS
 
 SIZE = (128, 64)
@@ -37,7 +40,10 @@ def test_every_method_can_be_measured_without_training():
     assert set(METHODS) == set(NETWORKS)
 
 
-def test_torch_and_onnxruntime_compute_the_same(untrained):
+def test_torch_and_onnxruntime_compute_the_same(untrained, tmp_path):
+    if untrained.bundle.manifest.method == "dimm":
+        # A fit to points that mean nothing makes much of a last bit; that of points that do is compared below.
+        untrained = write_untrained_bundle("dimm", tmp_path, SIZE, {"head": {"geometric_token": False}})
     assert load_bundle(untrained.bundle.path) == untrained.bundle
     for graph in graphs(untrained.bundle):
         inputs = inputs_of(graph, 1)[0]
@@ -47,6 +53,34 @@ def test_torch_and_onnxruntime_compute_the_same(untrained):
         for name, values in exact.items():
             assert found[name].shape == values.shape
             np.testing.assert_allclose(found[name], values, atol=2e-3 * max(1.0, np.abs(values).max()), err_msg=name)
+
+
+class _Fit(torch.nn.Module):
+    """The fit inside dimm, of points as they are."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = GeometricToken(5, 8, 3)
+        self.token.read = torch.nn.Identity()
+
+    def forward(self, read, rays):
+        return (self.token(read, rays).ray,)
+
+
+def test_a_fit_of_points_is_the_same_as_a_graph(tmp_path):
+    generator = torch.Generator().manual_seed(8)
+    off = torch.tensor([0.3, -0.2, 1.0])
+    rays = torch.nn.functional.normalize(
+        torch.randn(1, 60, 3, generator=generator) * off.new([0.5, 0.4, 0]) + off, dim=-1
+    )
+    ranges = 1 + torch.rand(1, 60, 1, generator=generator)
+    points = ranges * rays + 0.02 * torch.randn(1, 60, 3, generator=generator) + torch.tensor([0.4, -0.7, 0.2])
+    inputs = {"read": torch.cat([points, ranges.log(), torch.zeros(1, 60, 1)], dim=-1), "rays": rays}
+    write_onnx(_Fit().eval(), inputs, ["ray"], tmp_path / "fit.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "fit.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {name: values.numpy() for name, values in inputs.items()})
+    np.testing.assert_allclose(found, _Fit()(**inputs)[0].detach().numpy(), atol=1e-4)
+    assert compiles(tmp_path / "fit.onnx")
 
 
 @pytest.mark.parametrize("card", CARDS)
@@ -79,7 +113,7 @@ def test_several_images_at_a_time_are_each_what_they_are_alone(untrained, tmp_pa
 
 
 def test_an_encoder_without_a_random_form_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="no random form"):
+    with pytest.raises(ConfigError, match="no random weights"):
         write_untrained_bundle("dimm", tmp_path, SIZE, {"encoder": {"kind": "dinov2", "weights": "x"}})
 
 

@@ -138,5 +138,5 @@ def test_a_network_to_measure_time_with_needs_no_training():
     config = {"encoder": {"kind": "patch_transformer_tiny"}, "decoder": vars(TINY), "text": {"channels": 16}}
     network = mvl_loc.from_checkpoint(mvl_loc.untrained(config))
     assert network(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))[0].shape == (1, 4)
-    with pytest.raises(ConfigError, match="no random form"):
+    with pytest.raises(ConfigError, match="no random weights"):
         mvl_loc.untrained({**config, "encoder": {"kind": "clip"}})

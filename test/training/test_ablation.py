@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import inf
 
 import box_room
 import pytest
@@ -66,7 +67,7 @@ def test_figures_of_every_scene_are_read(scenes, tmp_path, monkeypatch):
     assert " - |" not in markdown([result])
 
 
-def test_the_table_averages_scenes_and_shows_the_range_over_seeds():
+def test_the_table_shows_the_middle_scene_and_the_range_over_seeds():
     def result(variant, seed, errors_m):
         scenes = {
             str(index): {
@@ -78,7 +79,7 @@ def test_the_table_averages_scenes_and_shows_the_range_over_seeds():
         }
         return Result(variant=variant, seed=seed, scenes=scenes, trained_parameters=1_500_000, steps=10, minutes=1.0)
 
-    table = markdown([result("a", 0, (0.1, 0.3)), result("a", 1, (0.2, 0.4)), result("b", 0, (0.05, 0.05))])
+    table = markdown([result("a", 0, (0.1, 0.2, inf)), result("a", 1, (0.2, 0.4)), result("b", 0, (0.05, 0.05))])
     assert "| a | 25.0 (20.0 to 30.0) | 2.00 (2.00 to 2.00) | 50 (50 to 50) % | - | 1.50 M | 10 (10 to 10) |" in table
     assert "| b | 5.0 | 2.00 | 50 % | - | 1.50 M | 10 |" in table
 
