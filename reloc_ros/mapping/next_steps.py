@@ -29,6 +29,8 @@ def next_steps(
     missed = " ".join(check["figure"] for check in verdict["checks"] if not check["met"])
     without_pose = selected["without_pose"]
     too_early = not usable and shortened
+    # Panoramas have no CameraInfo that would tell a reader what they are.
+    lens = " --camera equirectangular" if selected["camera"]["model"] == "equirectangular" else ""
     advice = (
         (
             not usable and off_path_m > _FAR_M,
@@ -86,7 +88,7 @@ def next_steps(
             True,
             (
                 "Drive once more on another day and judge the bundle on that before you rely on it; the held-out frames here "
-                f"are from the same drive, in the same light: reloc evaluate {bundle} --bag OTHER --fault all --report OUT"
+                f"are from the same drive, in the same light: reloc evaluate {bundle} --bag OTHER{lens} --fault all --report OUT"
             ),
         ),
         (usable, f"Try it live: ros2 launch reloc_ros replay.launch.py bag:=OTHER bundle:={bundle}"),

@@ -26,6 +26,7 @@ def selected(**changes: int) -> dict:
         "dropped": dropped,
         "jumps": 2,
         "kept": 123,
+        "camera": {"model": "pinhole"},
     }
 
 
@@ -93,6 +94,16 @@ def test_counts_of_what_was_dropped(tmp_path: Path) -> None:
 def steps_for(errors_m: list[float], *, shortened: bool = False, off_path_m: float = 0.2, **dropped: int) -> str:
     verdict = judge(errors_m, [1.0] * len(errors_m)).as_dict()
     return "\n".join(next_steps(selected(**dropped), verdict, "/b", shortened=shortened, off_path_m=off_path_m))
+
+
+def test_the_command_to_judge_another_drive_says_what_panoramas_are() -> None:
+    verdict = {"uses": [], "checks": [], "frames": 50}
+    for model, said in (
+        ("pinhole", "--bag OTHER --fault"),
+        ("equirectangular", "--bag OTHER --camera equirectangular --fault"),
+    ):
+        steps = next_steps({**selected(), "camera": {"model": model}}, verdict, "/b", shortened=False, off_path_m=0.1)
+        assert any(said in step for step in steps)
 
 
 def test_advice_follows_the_figures() -> None:
