@@ -5,7 +5,7 @@ ray embeddings; attention with the semantic one as the query fuses them; a perce
 moment, Pluecker) and two confidences. Ours where the paper is silent: the Fourier token encodes the *camera's ray*
 through the patch instead of its pixel, so that one network serves every lens and panoramas; moments are about the
 scene's centre, in units of its size. And a patch is given a *geometric token*, what the rays of all patches make of
-what they show: perceptrons cannot work out how a set of rays lies to a set of scene points, a linear fit can. The pose in
+what they show: perceptrons cannot work out how a set of rays lies to a set of scene points, a fit can. The pose in
 that fit says where each patch's ray is, and what the mappers read is added to it: a pose that was fitted holds where no
 image was taken, one that was learnt by heart does not. Without the token patches are trained one by one, as in the paper;
 with it images stay whole.
