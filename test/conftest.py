@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[1]
 # Fast DDS derives its ports from the domain; above 101 they reach into the ports Linux hands out to anyone.
 DOMAIN_IDS = range(1, 102)
-# A module begins looking where the one before it left off: nodes that were killed leave shared memory in their domain,
-# in which those that come after may not find each other.
-_turns = itertools.count(os.getpid())
 
 # Set before any test imports a ROS module, so that no test ever talks to another machine.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -38,8 +34,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="module")
 def ros_domain_id() -> Iterator[int]:
     """A DDS domain that no other test run of this user has, in the environment of this module's tests too."""
-    first = next(_turns)
-    for number in (DOMAIN_IDS[(first + step) % len(DOMAIN_IDS)] for step in range(len(DOMAIN_IDS))):
+    for number in DOMAIN_IDS:
         with contextlib.ExitStack() as stack:
             try:
                 path = Path(tempfile.gettempdir()) / f"reloc_ros_domain_{os.getuid()}_{number}.lock"
