@@ -129,8 +129,8 @@ def refined(pose: Pose, points: Tensor, ranges: Tensor, rays: Tensor, weights: T
     for _ in range(_STEPS):
         forward = rays @ pose.turn
         seen = points - pose.position
-        distance = (seen * forward).sum(-1, keepdim=True).clamp_min(_NEAREST)
-        across = seen - (seen * forward).sum(-1, keepdim=True) * forward
+        depth = (seen * forward).sum(-1, keepdim=True)
+        across, distance = seen - depth * forward, depth.clamp_min(_NEAREST)
         along = distance - ranges[..., None]
         angles = across.square().sum(-1, keepdim=True).add(1e-12).sqrt() / distance
         logs = (distance / ranges[..., None]).log().abs()
@@ -183,17 +183,16 @@ def _step(
 def nearest_rotation(matrix: Tensor) -> Tensor:
     """Return the orthogonal matrices nearest to (B, 3, 3), by Newton's iteration (Higham 1986, in its inverse-free form).
 
-    Exact for matrices near a rotation times a scale, as fits of posed points are; TensorRT knows no factorisation.
+    Exact for matrices near a rotation times a scale, as fits of posed points are.
     """
-    with torch.autocast(matrix.device.type, enabled=False):
-        x = matrix * (_START / (matrix.square().sum((-2, -1), keepdim=True) + 1e-9)).sqrt()
-        for _ in range(_ITERATIONS):
-            x = 1.5 * x - 0.5 * x @ x.transpose(-2, -1) @ x
-        return x
+    x = matrix * (_START / (matrix.square().sum((-2, -1), keepdim=True) + 1e-9)).sqrt()
+    for _ in range(_ITERATIONS):
+        x = 1.5 * x - 0.5 * x @ x.transpose(-2, -1) @ x
+    return x
 
 
 def inverse_3x3(matrix: Tensor) -> Tensor:
-    """Return the inverses of (B, 3, 3) regular matrices by cofactors: TensorRT knows no factorisation."""
+    """Return the inverses of (B, 3, 3) regular matrices by cofactors."""
     first, second, third = matrix.unbind(-2)
     columns = [cross(second, third), cross(third, first), cross(first, second)]
     determinant = (first * columns[0]).sum(-1)[:, None, None]
