@@ -166,6 +166,7 @@ class _Stage:
                 if now_s >= next_second:
                     next_second = now_s + 1.0
                     self._watch(now_s)
+                    self._faults.each_second()
                     on_second(now_s)
             self._T_odom_leg = self._T_odom_leg @ leg[-1].T_odom_base
 
@@ -210,7 +211,6 @@ class _Stage:
         if int(values.get("frames_in", 0)) < self._counted.get("frames_in", 0):
             self._keep_counts({name: str(count) for name, count in self._counted.items()})
         self._counted = {name: int(value) for name, value in values.items() if _is_count(name)}
-        self._faults.each_second()
 
     def _keep_counts(self, values: dict[str, str]) -> None:
         self.record.counts.update({name: int(value) for name, value in values.items() if _is_count(name)})

@@ -15,7 +15,7 @@ from reloc_ros.bundle.load import load_bundle, write_bundle
 from reloc_ros.cli.main import EXIT_BAD_SETUP, main
 from reloc_ros.errors import BundleError, DatasetError
 from reloc_ros.export.engine_parity import poses_of
-from reloc_ros.export.gate_images import images_for
+from reloc_ros.export.gate_images import images_for, images_in
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.localization.solve.solution import Solution
 
@@ -126,3 +126,15 @@ def test_images_that_are_given_come_first_then_the_bundles_own_then_synthetic_on
     assert (given.origin, len(given.images), given.images[0].max()) == ("images given", 1, 9)
     with pytest.raises(DatasetError, match="holds no image"):
         images_for(full, tmp_path / "none")
+
+
+def test_frames_of_the_place_are_fitted_to_the_network(tmp_path, bundle):
+    wide = np.zeros((60, 160, 3), np.uint8)
+    wide[:, 40:120] = (10, 20, 30)  # BGR; the centre that the crop keeps
+    cv2.imwrite(str(tmp_path / "a.png"), wide)
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    (image,) = images_in(tmp_path, bundle.manifest).images
+    assert image.shape == INPUT.shape[1:]
+    assert (image == (30, 20, 10)).all()
+    with pytest.raises(DatasetError, match="holds no image"):
+        images_in(tmp_path / "none", bundle.manifest)

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -21,10 +20,10 @@ from fake_tensorrt import MAGIC, VERSION, FakeCudaRuntime, FakeTensorRT
 from reloc_ros.bundle.load import load_bundle, record_device, write_bundle
 from reloc_ros.bundle.manifest import DeviceSpec
 from reloc_ros.cli.main import EXIT_BAD_SETUP, main
-from reloc_ros.errors import BackendError, BundleError, DatasetError, EngineBuildError, ExportError
+from reloc_ros.errors import BackendError, BundleError, EngineBuildError, ExportError
 from reloc_ros.export import engine as engine_module
 from reloc_ros.export.engine import Machine, build_best
-from reloc_ros.export.gate_images import GateImages, images_in
+from reloc_ros.export.gate_images import GateImages
 from reloc_ros.geometry import se3
 from reloc_ros.inference.backend import create_backend
 from reloc_ros.inference.build_engine import build_engine, configure
@@ -252,18 +251,6 @@ def test_weights_that_nobody_checks_are_refused(tmp_path, bundle, cache):
 def test_an_unknown_precision_is_refused(bundle, cache):
     with pytest.raises(ExportError, match="choose one of auto"):
         build_best(bundle, cache, fake_machine(), precision="int4")
-
-
-def test_frames_of_the_place_are_fitted_to_the_network(tmp_path, bundle):
-    wide = np.zeros((60, 160, 3), np.uint8)
-    wide[:, 40:120] = (10, 20, 30)  # BGR; the centre that the crop keeps
-    cv2.imwrite(str(tmp_path / "a.png"), wide)
-    (tmp_path / "broken.jpg").write_bytes(b"no image")
-    (image,) = images_in(tmp_path, bundle.manifest).images
-    assert image.shape == INPUT.shape[1:]
-    assert (image == (30, 20, 10)).all()
-    with pytest.raises(DatasetError, match="holds no image"):
-        images_in(tmp_path / "none", bundle.manifest)
 
 
 def test_targets_are_checked_before_anything_is_built():
