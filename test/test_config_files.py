@@ -11,10 +11,10 @@ pytest.importorskip("rclpy", reason="needs rclpy (a ROS 2 installation or the ro
 
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.lifecycle import LifecycleNode
 
 from reloc_ros.node import parameters
 from reloc_ros.node.parameters import TABLE
+from reloc_ros.node.relocalizer_node import RelocalizerNode
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PARAMETER_FILE = CHECKOUT / "config" / "reloc.yaml"
@@ -37,9 +37,9 @@ def test_the_declaration_holds_every_parameter_and_the_file_is_accepted(ros_doma
     context = rclpy.Context()
     rclpy.init(args=[], context=context)
     arguments = ["--ros-args", "--params-file", str(PARAMETER_FILE)]
-    node = LifecycleNode("relocalizer_node", context=context, cli_args=arguments, use_global_arguments=False)
+    node = RelocalizerNode(context=context, cli_args=arguments, use_global_arguments=False)
     try:
-        assert parameters.declare(node) == {}
+        assert node._parameter_problems == {}
         assert parameters.current(node) == parameters.Settings()
         for row in TABLE:
             descriptor: ParameterDescriptor = node.describe_parameter(row.name)

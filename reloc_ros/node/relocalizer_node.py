@@ -116,6 +116,9 @@ class RelocalizerNode(LifecycleNode):
         self._jump_handle.unregister()
         self._log_handler.detach()
         super().destroy_node()
+        # rclpy leaves this to the garbage collector, and with it the node's DDS participant. Participants of one process
+        # that come and go beside each other can lock each other up for ever in Fast DDS.
+        self._state_machine.destroy_when_not_in_use()
 
     def _attempt(self, what: str, transition: Callable[[], None], next_state: str) -> TransitionCallbackReturn:
         """Run a transition; log a failure here, because rclpy swallows exceptions of transition callbacks."""

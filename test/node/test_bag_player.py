@@ -73,8 +73,8 @@ def test_moments_are_due_at_the_rate_and_a_late_one_at_once() -> None:
 def test_messages_arrive_as_recorded(tmp_path: Path, kind: str) -> None:
     path = write_bag(tmp_path, kind)
     fake = FakeTime()
-    with BagMessages(path) as bag, spinning_node("player") as player_node, spinning_node("listener") as listener:
-        recorder = Recorder(listener)
+    with BagMessages(path) as bag, spinning_node("player") as node:
+        recorder = Recorder(node)
         received: dict[str, list[Any]] = {"image": [], "info": [], "static": [], "clock": []}
 
         def keep(topic: str) -> Any:
@@ -86,16 +86,16 @@ def test_messages_arrive_as_recorded(tmp_path: Path, kind: str) -> None:
             return store
 
         sensor = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        listener.create_subscription(Image, "/renamed", keep("image"), 10)
-        listener.create_subscription(CameraInfo, "/camera/camera_info", keep("info"), sensor)
-        listener.create_subscription(Clock, "/clock", keep("clock"), 1000)
-        player = BagPlayer(player_node, bag, fake.pacer(0.5), remaps={"/camera/image": "/renamed"}, clock=True)
+        node.create_subscription(Image, "/renamed", keep("image"), 10)
+        node.create_subscription(CameraInfo, "/camera/camera_info", keep("info"), sensor)
+        node.create_subscription(Clock, "/clock", keep("clock"), 1000)
+        player = BagPlayer(node, bag, fake.pacer(0.5), remaps={"/camera/image": "/renamed"}, clock=True)
         player.wait_for_subscribers(["/camera/image", "/camera/camera_info"], 20.0)
         recorder.wait(lambda: player._clock.get_subscription_count() > 0, timeout_s=20.0)
         progress: list[float] = []
         assert player.play(progress.append) == 6
         latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        listener.create_subscription(TFMessage, "/tf_static", keep("static"), latched)
+        node.create_subscription(TFMessage, "/tf_static", keep("static"), latched)
         recorder.wait(lambda: bool(received["static"]) and len(received["image"]) == 3, timeout_s=20.0)
         recorder.wait(lambda: bool(received["info"]) and bool(received["clock"]), timeout_s=20.0)
     assert [stamp_to_ns(image.header.stamp) for image in received["image"]] == [second(0.1 * k) for k in range(3)]

@@ -80,6 +80,17 @@ def test_a_hundred_rounds_with_a_real_bundle_leave_nothing(tmp_path: Path) -> No
         assert robot.node._relocalizer.model is not None
 
 
+def test_a_destroyed_node_is_gone_from_dds_while_somebody_still_holds_it() -> None:
+    def sockets() -> int:
+        return sum(path.is_socket() for path in Path("/proc/self/fd").iterdir())
+
+    before = sockets()
+    with truth_robot() as robot:
+        assert sockets() > before
+    assert sockets() == before
+    assert robot.node.context is not None
+
+
 def test_no_transition_waits_for_a_large_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_large_bundle(tmp_path / "large", megabytes=100)
     monkeypatch.setattr("reloc_ros.node.relocalizer_node.QUICK_LOAD_S", 0.0)

@@ -5,7 +5,6 @@ Time is that of the images: a drive of a minute takes as long as its messages. E
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -235,6 +234,3 @@ def driving_robot(*, fingerprint: str = "one", **parameters: Any) -> Iterator[Dr
     finally:
         robot.close()
         context.try_shutdown()
-        # Lifecycle nodes hold themselves in reference cycles, see `fake_robot`.
-        del robot
-        gc.collect()

@@ -7,7 +7,6 @@ for each stage of the localizer. Everything goes over DDS; nothing sleeps: `spin
 from __future__ import annotations
 
 import array
-import gc
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -193,9 +192,6 @@ def fake_robot(
     parameters: Mapping[str, Any] | None = None, *, model: TruthModel | None = None, namespace: str = "/"
 ) -> Iterator[FakeRobot]:
     """Give a robot in its own ROS context; `model` None opens the real bundle that the parameters name."""
-    # Lifecycle nodes hold themselves in reference cycles; without this, their DDS participants pile up until new
-    # processes no longer find each other.
-    gc.collect()
     solve.SOLVERS["truth"] = create_truth_solver
     context = rclpy.Context()
     rclpy.init(args=[], context=context)

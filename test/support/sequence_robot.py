@@ -7,7 +7,6 @@ sequence; it sees the images that were not taken `blind`.
 from __future__ import annotations
 
 import array
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -133,6 +132,3 @@ def sequence_robot(
     finally:
         ours.close()
         context.try_shutdown()
-        # Lifecycle nodes hold themselves in reference cycles, see `fake_robot`.
-        del ours
-        gc.collect()
