@@ -96,7 +96,7 @@ def run_session(
         ):
             recorder = Recorder(node)
             with console.status("starting the node"):
-                LifecycleClient(node, alive=process.check).bring_up(START_LIMIT_S)
+                LifecycleClient(node, process=process).bring_up(START_LIMIT_S)
                 recorder.wait(
                     lambda: recorder.publisher_count > 0 and recorder.latest_diagnostics.get("model") == "ready",
                     timeout_s=START_LIMIT_S,

@@ -110,7 +110,7 @@ def _measure(
         with spinning_node("reloc_bench") as node, NodeProcess(parameters, module=module) as process:
             recorder = Recorder(node)
             sender = _Sender(node, camera, images)
-            LifecycleClient(node, alive=process.check).bring_up()
+            LifecycleClient(node, process=process).bring_up()
             recorder.wait(
                 lambda: recorder.publisher_count > 0 and recorder.latest_diagnostics.get("model") == "ready",
                 timeout_s=PATIENCE_S,

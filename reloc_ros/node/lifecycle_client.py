@@ -2,7 +2,7 @@
 
 Example:
     with spinning_node("driver") as node, NodeProcess({"bundle": "models/apartment"}) as process:
-        LifecycleClient(node, alive=process.check).bring_up()
+        LifecycleClient(node, process=process).bring_up()
 """
 
 from __future__ import annotations
@@ -127,14 +127,12 @@ class LifecycleClient:
     Args:
         node: a node that someone else spins, see `spinning_node`.
         target: full name of the lifecycle node.
-        alive: called while waiting; raises when waiting is pointless, for example `NodeProcess.check`.
+        process: of the lifecycle node, where it is known: its end ends all waiting, and its log explains a silence.
     """
 
-    def __init__(
-        self, node: Node, target: str = "/relocalizer_node", *, alive: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, node: Node, target: str = "/relocalizer_node", *, process: NodeProcess | None = None) -> None:
         self._target = target
-        self._alive = alive
+        self._process = process
         self._change = node.create_client(ChangeState, f"{target}/change_state")
         self._get = node.create_client(GetState, f"{target}/get_state")
 
@@ -191,6 +189,8 @@ class LifecycleClient:
         return None
 
     def _check(self, deadline: float, problem: str) -> None:
-        self._alive()
+        if self._process is not None:
+            self._process.check()
         if monotonic() > deadline:
-            raise TimeoutError(problem)
+            log = "" if self._process is None else f"; its log ends with:\n{self._process.log_tail()}"
+            raise TimeoutError(problem + log)

@@ -93,7 +93,7 @@ def play(
             player = Player(
                 Recorder(node, transforms=True, keep=_KEPT), StagedRobot(node, camera, T_base_camera), process
             )
-            LifecycleClient(node, alive=process.check).bring_up()
+            LifecycleClient(node, process=process).bring_up()
             player.meet()
             answers = []
             for look in looks:

@@ -127,7 +127,7 @@ class _Stage:
         self._process = process
         self._recorder = Recorder(node, keep=1)
         self._robot = StagedRobot(node, oracle_image.CAMERA, T_BASE_CAMERA)
-        self._lifecycle = LifecycleClient(node, alive=process.check)
+        self._lifecycle = LifecycleClient(node, process=process)
         self._faults = Faults(node, self._robot, self._lifecycle, self.record.planted, self.record.calls, rng)
         self._truth: dict[int, Array] = {}
         self._stamps: deque[int] = deque()

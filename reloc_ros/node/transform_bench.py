@@ -86,7 +86,7 @@ def ask_for_transforms(
             recorder = Recorder(node, keep=1)
             robot = StagedRobot(node, oracle_image.CAMERA, T_BASE_CAMERA)
             consumer = _Consumer(node)
-            LifecycleClient(node, alive=process.check).bring_up()
+            LifecycleClient(node, process=process).bring_up()
             recorder.wait(lambda: recorder.latest_diagnostics.get("model") == "ready", timeout_s=PATIENCE_S)
             recorder.wait(lambda: robot.is_heard, timeout_s=PATIENCE_S)
             every = round(RATE_HZ / image_rate_hz)

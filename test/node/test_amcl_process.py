@@ -86,7 +86,7 @@ def test_amcl_loses_itself_is_initialized_by_us_and_confirms() -> None:
         reinitialize = node.create_client(Empty, "reinitialize_global_localization")
         player = Player(recorder, StagedRobot(node, CAMERA, T_BASE_CAMERA), process, broadcasts=False)
         robot = Robot(player, recorder)
-        LifecycleClient(node, alive=process.check).bring_up(40.0)
+        LifecycleClient(node, process=process).bring_up(40.0)
         robot.player.meet()
         assert reinitialize.wait_for_service(timeout_sec=20.0)
 

@@ -163,8 +163,10 @@ def test_the_node_process_is_configured_and_localizes_with_a_real_bundle(tmp_pat
     parameters = {"bundle": str(tmp_path / "bundle"), "tf_mode": "off", "trust": "single", "threads": 1}
     parameters["diagnostics_rate_hz"] = 20.0
     with spinning_node("driver") as node, NodeProcess(parameters, log=tmp_path / "log") as process:
-        client, recorder = LifecycleClient(node, alive=process.check), Recorder(node)
+        client, recorder = LifecycleClient(node, process=process), Recorder(node)
         assert client.state() == "unconfigured"
+        with pytest.raises(TimeoutError, match=r"(?s)/nobody/get_state does not appear.*its log ends with"):
+            LifecycleClient(node, "/nobody", process=process).state(0.1)
         client.bring_up()
         images, infos = node.create_publisher(Image, "image", 10), node.create_publisher(CameraInfo, "camera_info", 10)
         recorder.wait(lambda: recorder.publisher_count > 0, timeout_s=10.0)

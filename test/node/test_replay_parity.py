@@ -105,7 +105,7 @@ def recording(bundle: Path, data: str, ros_domain_id: int, tmp_path_factory: pyt
     parameters = {**PARAMETERS, "bundle": str(bundle)}
     with spinning_node("listener") as node, NodeProcess(parameters, remaps=remaps) as process:
         recorder = Recorder(node)
-        LifecycleClient(node, alive=process.check).bring_up()
+        LifecycleClient(node, process=process).bring_up()
         recorder.wait(
             lambda: recorder.publisher_count > 0 and recorder.latest_diagnostics.get("model") == "ready", timeout_s=30.0
         )

@@ -101,10 +101,10 @@ def test_the_process_ends_cleanly_while_somebody_waits(tmp_path: Path) -> None:
     write_truth_bundle(tmp_path / "bundle", POSES)
     parameters = {"bundle": str(tmp_path / "bundle"), "threads": 1, "save_pose_rate": 0.0}
     with spinning_node("driver") as node, NodeProcess(parameters, log=tmp_path / "log") as process:
-        LifecycleClient(node, alive=process.check).bring_up()
+        LifecycleClient(node, process=process).bring_up()
         client = node.create_client(Trigger, "/relocalizer_node/relocalize")
         assert client.wait_for_service(timeout_sec=10.0)
         answer = client.call_async(Trigger.Request())
-        assert LifecycleClient(node, alive=process.check).state() == "active", "the executor goes on"
+        assert LifecycleClient(node, process=process).state() == "active", "the executor goes on"
         assert not answer.done()
         assert process.stop() == 0, process.log_tail()
