@@ -29,8 +29,10 @@ _LARGEST_MIN_INLIER_RATIO = 0.3
 _CONDITIONING_MARGIN = 9.0
 # Of the contrast of the faintest training image: what shows less is dark, covered or fogged.
 _CONTRAST_SHARE = 0.5
-# A camera may leave the box of training positions by this share of its diagonal.
+# A camera may leave the box of training positions by this share of its diagonal. Whatever held-out images do, what is
+# less certain than that, or than this angle, tells nobody where a camera is.
 _BOUNDS_MARGIN = 0.25
+_LARGEST_STD_RAD = 0.5
 # Of a scene where nothing held out was localized: no pose passes.
 _NOTHING_PASSES = 1e-9
 
@@ -65,14 +67,15 @@ class SceneFit:
         """Return the scene's entry in the manifest, without its map frame."""
         positions = self.scene.train.T_map_camera[:, :3, 3]
         extent_m = float(np.linalg.norm(np.ptp(positions, axis=0)))
+        margin_m = max(_BOUNDS_MARGIN * extent_m, 1e-6)
         covariances = calibrated(_stacked(self.solved), self.covariance)
         return {
             "name": self.scene.name,
             "map_bounds": {"min_m": positions.min(0).tolist(), "max_m": positions.max(0).tolist()},
             "gate": {
-                "max_position_std_m": _usual_std(covariances[:, :3, :3]),
-                "max_rotation_std_rad": _usual_std(covariances[:, 3:, 3:]),
-                "bounds_margin_m": max(_BOUNDS_MARGIN * extent_m, 1e-6),
+                "max_position_std_m": min(_usual_std(covariances[:, :3, :3]), margin_m),
+                "max_rotation_std_rad": min(_usual_std(covariances[:, 3:, 3:]), _LARGEST_STD_RAD),
+                "bounds_margin_m": margin_m,
             },
             "covariance": asdict(self.covariance),
             "description": description,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from reloc_ros.bundle.manifest import SceneSpec
+from reloc_ros.bundle.manifest import CovarianceSpec, SceneSpec
 from reloc_ros.bundle.strict import read_dataclass
 from reloc_ros.cameras.pinhole import PinholeCamera
 from reloc_ros.geometry import rotation, se3
@@ -72,6 +73,14 @@ def test_errors_are_taken_in_the_convention_of_covariances(fit: SceneFit) -> Non
 def test_gates_are_cut_after_the_calibration(fit: SceneFit) -> None:
     gate = fit.spec()["gate"]
     assert (gate["max_position_std_m"], gate["max_rotation_std_rad"]) == pytest.approx(total_std(fit))
+
+
+def test_gates_do_not_open_as_wide_as_a_bad_model_errs(fit: SceneFit) -> None:
+    lost = CovarianceSpec(position_scale=1000.0, rotation_scale=1000.0, position_floor_m=9.0, rotation_floor_rad=3.0)
+    gate = replace(fit, covariance=lost).spec()["gate"]
+    positions = fit.scene.train.T_map_camera[:, :3, 3]
+    assert gate["max_position_std_m"] == pytest.approx(0.25 * np.linalg.norm(np.ptp(positions, axis=0)))
+    assert gate["max_rotation_std_rad"] == 0.5
 
 
 def test_the_entry_is_one_the_manifest_reads(fit: SceneFit) -> None:
