@@ -35,7 +35,7 @@ _PAPER = {"geometric_token": False}
 
 STUDIES: dict[str, dict[str, Variant]] = {
     "mappers": {
-        f"{count} mappers": Variant(method="dimm", changes={"head": {"mappers": count, **_PAPER}})
+        f"mappers: {count}": Variant(method="dimm", changes={"head": {"mappers": count, **_PAPER}})
         for count in (1, 4, 8)
     },
     "semantic_attention": {
