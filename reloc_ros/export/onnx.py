@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from onnxscript import opset18 as op
 from torch import Tensor, nn
 
 from reloc_ros.bundle.manifest import Manifest
@@ -51,10 +54,16 @@ def write_onnx(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
             output_names=list(outputs),
             opset_version=OPSET,
             dynamo=True,
+            custom_translation_table={torch.ops.aten.gelu.default: _gelu},
             external_data=False,
             verbose=False,
         )
     _strip_traces(path)
+
+
+def _gelu(x: Any) -> Any:
+    """Return the exact GELU in the order of operators that ONNX Runtime recognises, and computes as one."""
+    return op.Mul(op.Mul(x, op.Add(op.Erf(op.Div(x, math.sqrt(2.0))), 1.0)), 0.5)
 
 
 def _strip_traces(path: Path) -> None:

@@ -55,6 +55,18 @@ def test_torch_and_onnxruntime_compute_the_same(untrained, tmp_path):
             np.testing.assert_allclose(found[name], values, atol=2e-3 * max(1.0, np.abs(values).max()), err_msg=name)
 
 
+def test_onnxruntime_computes_an_exact_gelu_as_one_operator(tmp_path):
+    """In another order of the same products it does not, and a whole image tower takes 6 to 10 % longer."""
+    network, image = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.GELU()), torch.randn(3, 8)
+    write_onnx(network, {"image": image}, ("feature",), tmp_path / "gelu.onnx")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "gelu.onnx", options, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"image": image.numpy()})
+    np.testing.assert_allclose(found, network(image).detach().numpy(), atol=1e-6)
+    assert "Gelu" in {node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node}
+
+
 class _Fit(torch.nn.Module):
     """The fit inside dimm, of points as they are."""
 
