@@ -39,7 +39,8 @@ class InputSpec:
 
     What is supported of colour order, layout and type is little; they are written down so that a reader of the file need
     not guess, and checked so that a file that means something else is refused. Images of less than `min_contrast` grey
-    levels (`localization.prepare.contrast`) show less than any that was trained on, and the network would guess.
+    levels (`localization.prepare.contrast`) show less than any that was trained on, and the network would guess; those of
+    a scene may ask for more, see `GateSpec`.
     """
 
     name: str = "image"
@@ -51,9 +52,7 @@ class InputSpec:
     min_contrast: float = 0.0
 
     def __post_init__(self) -> None:
-        _require(
-            0 <= self.min_contrast <= _GREY_LEVELS, f"input min_contrast is {self.min_contrast}, expected 0 to 255"
-        )
+        _require_contrast("input", self.min_contrast)
         _require(self.width > 0 and self.height > 0, f"input is {self.width}x{self.height} px, expected positive sizes")
         _require(self.channels in _CHANNELS, f"input channels are {self.channels!r}, supported are rgb and rgba")
         found = (self.layout, self.dtype)
@@ -106,16 +105,19 @@ class GateSpec:
         max_position_std_m: largest standard deviation of the position along any axis.
         max_rotation_std_rad: the same for the rotation.
         bounds_margin_m: how far outside `map_bounds` a camera may be.
+        min_contrast: least contrast (`localization.prepare.contrast`) of the image, grey levels.
     """
 
     max_position_std_m: float
     max_rotation_std_rad: float
     bounds_margin_m: float
+    min_contrast: float = 0.0
 
     def __post_init__(self) -> None:
         _require(self.max_position_std_m > 0, f"gate max_position_std_m is {self.max_position_std_m}, not > 0")
         _require(self.max_rotation_std_rad > 0, f"gate max_rotation_std_rad is {self.max_rotation_std_rad}, not > 0")
         _require(self.bounds_margin_m >= 0, f"gate bounds_margin_m is {self.bounds_margin_m}, not >= 0")
+        _require_contrast("gate", self.min_contrast)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -351,15 +353,22 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path} is no valid YAML ({error}); copy the bundle again or `reloc export` it") from error
     try:
         _check_schema_version(data)
-        # Bundles of before today's schema knew no sequences and recorded neither devices nor contrast.
-        data.setdefault("sequence", None)
-        data.setdefault("devices", {})
-        if isinstance(data.get("input"), dict):
-            data["input"].setdefault("min_contrast", 0.0)
+        _add_what_is_new(data)
         return read_dataclass(Manifest, data, "manifest")
     # Python refuses to print numbers of thousands of digits.
     except (BundleError, ValueError) as error:
         raise BundleError(f"{path}: {error}") from error
+
+
+def _add_what_is_new(data: dict[str, Any]) -> None:
+    """Complete bundles of before today's schema, which knew no sequences and recorded neither devices nor contrast."""
+    data.setdefault("sequence", None)
+    data.setdefault("devices", {})
+    scenes = data.get("scenes")
+    gates = [scene.get("gate") for scene in scenes if isinstance(scene, dict)] if isinstance(scenes, list) else []
+    for part in (data.get("input"), *gates):
+        if isinstance(part, dict):
+            part.setdefault("min_contrast", 0.0)
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
@@ -391,3 +400,7 @@ def _check_schema_version(data: object) -> None:
 def _require(condition: object, message: str) -> None:
     if not condition:
         raise BundleError(message)
+
+
+def _require_contrast(where: str, value: float) -> None:
+    _require(0 <= value <= _GREY_LEVELS, f"{where} min_contrast is {value}, expected 0 to {_GREY_LEVELS}")

@@ -1,6 +1,8 @@
-"""What a pose must be before it may leave: finite, rigid, inside the map and certain enough."""
+"""What a pose must be before it may leave: finite, rigid, inside the map, certain enough and of an image that shows enough."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -13,13 +15,14 @@ from reloc_ros.types import Array, Reason
 _RIGID_TOLERANCE = 1e-6
 
 
-def gate(solution: Solution, spec: GateSpec, bounds: MapBounds) -> Solution | Failure:
+def gate(solution: Solution, spec: GateSpec, bounds: MapBounds, contrast: float = math.inf) -> Solution | Failure:
     """Return the solution unchanged, or which limit it breaks with the value and the limit.
 
     Args:
         solution: pose with its calibrated covariance.
         spec: limits.
         bounds: box of training camera positions.
+        contrast: of the image, grey levels; inf where nobody measured it.
     """
     T_map_camera, covariance = solution.T_map_camera, solution.covariance
     if not np.all(np.isfinite(T_map_camera)) or not np.all(np.isfinite(covariance)):
@@ -32,6 +35,7 @@ def gate(solution: Solution, spec: GateSpec, bounds: MapBounds) -> Solution | Fa
         _check_bounds(T_map_camera[:3, 3], spec, bounds)
         or _check_std("position", covariance[:3, :3], spec.max_position_std_m, "m")
         or _check_std("rotation", covariance[3:, 3:], spec.max_rotation_std_rad, "rad")
+        or _check_contrast(contrast, spec)
         or solution
     )
 
@@ -65,3 +69,10 @@ def _check_std(what: str, covariance: Array, limit: float, unit: str) -> Failure
     if std <= limit:
         return None
     return Failure(reason=Reason.TOO_UNCERTAIN, detail=f"{what} std is {std:.3g} {unit}, limit {limit:.3g} {unit}")
+
+
+def _check_contrast(contrast: float, spec: GateSpec) -> Failure | None:
+    if contrast >= spec.min_contrast:
+        return None
+    detail = f"contrast is {contrast:.1f} grey levels, this scene was trained from {spec.min_contrast:.1f} on"
+    return Failure(reason=Reason.NO_CONTRAST, detail=detail)

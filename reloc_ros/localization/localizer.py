@@ -57,7 +57,7 @@ class Localizer:
         prepared = run_stage("prepare", self.stage_seconds, self._prepare, frame)
         outputs = run_stage("infer", self.stage_seconds, self._infer, prepared)
         solution = run_stage("solve", self.stage_seconds, self._solve, outputs, prepared)
-        accepted = run_stage("gate", self.stage_seconds, self._gate, solution)
+        accepted = run_stage("gate", self.stage_seconds, self._gate, solution, prepared)
         return self._answer(frame, accepted)
 
     def hint_scene(self, sentence: str) -> str:
@@ -105,9 +105,9 @@ class Localizer:
         spec = self._manifest.scenes[solution.scene].covariance
         return replace(solution, covariance=calibrated(solution.covariance, spec))
 
-    def _gate(self, solution: Solution) -> Solution | Failure:
+    def _gate(self, solution: Solution, prepared: Prepared) -> Solution | Failure:
         scene = self._manifest.scenes[solution.scene]
-        return gate(solution, scene.gate, scene.map_bounds)
+        return gate(solution, scene.gate, scene.map_bounds, prepared.contrast)
 
     def _answer(self, frame: Frame, accepted: Solution | Failure) -> Localization:
         if isinstance(accepted, Failure):

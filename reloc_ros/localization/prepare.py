@@ -31,10 +31,12 @@ class Prepared:
     Args:
         image: (1, height, width, 3) uint8, RGB.
         camera: model of exactly this image.
+        contrast: of this image, grey levels.
     """
 
     image: Image
     camera: Camera
+    contrast: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +63,11 @@ def prepare(frame: Frame, spec: InputSpec, assumption: CameraAssumption) -> Prep
         return fit
     cropped = frame.image[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width]
     image = _resized(cropped, spec.width, spec.height)
-    if spec.min_contrast > 0 and contrast(image) < spec.min_contrast:
-        detail = (
-            f"contrast is {contrast(image):.1f} grey levels, the bundle was trained from {spec.min_contrast:.1f} on"
-        )
+    found = contrast(image)
+    if found < spec.min_contrast:
+        detail = f"contrast is {found:.1f} grey levels, the bundle was trained from {spec.min_contrast:.1f} on"
         return Failure(reason=Reason.NO_CONTRAST, detail=detail)
-    return Prepared(image=image[np.newaxis], camera=fit.camera)
+    return Prepared(image=image[np.newaxis], camera=fit.camera, contrast=found)
 
 
 def contrast(image: Image) -> float:

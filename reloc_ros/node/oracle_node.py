@@ -92,10 +92,10 @@ class OracleLocalizer(Localizer):
             raise RuntimeError("planted in solve")
         return super()._solve(outputs, prepared)
 
-    def _gate(self, solution: Solution) -> Solution | Failure:
+    def _gate(self, solution: Solution, prepared: Prepared) -> Solution | Failure:
         if self._oracle.plant is Plant.IN_GATE:
             raise RuntimeError("planted in gate")
-        return super()._gate(solution)
+        return super()._gate(solution, prepared)
 
 
 def open_oracle(_: Settings) -> Load:

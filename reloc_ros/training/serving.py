@@ -76,6 +76,7 @@ class SceneFit:
                 "max_position_std_m": min(_usual_std(covariances[:, :3, :3]), margin_m),
                 "max_rotation_std_rad": min(_usual_std(covariances[:, 3:, 3:]), _LARGEST_STD_RAD),
                 "bounds_margin_m": margin_m,
+                "min_contrast": _CONTRAST_SHARE * min(contrast(image) for image in self.scene.train.images),
             },
             "covariance": asdict(self.covariance),
             "description": description,
@@ -113,19 +114,20 @@ def serving_of(
         descriptions: of each scene by name, if there are any.
     """
     said = descriptions or {}
+    scenes = [fit.spec(said.get(fit.scene.name, "")) for fit in fits]
     cameras = [camera for fit in fits for camera in fit.scene.train.cameras]
     low_deg, high_deg = horizontal_fov_range_deg(cameras, log_zoom)
     summaries = {fit.scene.name: {"frames": len(fit.scene.val), **fit.validation.summary()} for fit in fits}
     return {
         "solve": settings,
-        "scenes": [fit.spec(said.get(fit.scene.name, "")) for fit in fits],
+        "scenes": scenes,
         "assumption": {
             "model": cameras[0].model,
             "horizontal_fov_deg_min": low_deg,
             "horizontal_fov_deg_max": high_deg,
         },
         "camera": fits[0].scene.val.cameras[0].to_dict(),
-        "min_contrast": _CONTRAST_SHARE * min(contrast(image) for fit in fits for image in fit.scene.train.images),
+        "min_contrast": min(scene["gate"]["min_contrast"] for scene in scenes),
         "metrics": {"part": "val", **(summaries if len(fits) > 1 else summaries[fits[0].scene.name])},
     }
 

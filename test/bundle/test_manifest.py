@@ -92,6 +92,10 @@ def test_a_whole_number_may_stand_for_a_float(tmp_path: Path, plain: dict[str, A
         (("scenes", 0, "gate"), "max_position_std_m", 0.0, "max_position_std_m is 0.0"),
         (("scenes", 0, "gate"), "max_rotation_std_rad", -1.0, "max_rotation_std_rad is -1.0"),
         (("scenes", 0, "gate"), "bounds_margin_m", -0.1, "bounds_margin_m is -0.1"),
+        (("scenes", 0, "gate"), "min_contrast", -1.0, "gate min_contrast is -1.0, expected 0 to 255"),
+        (("input",), "min_contrast", 256.0, "input min_contrast is 256.0, expected 0 to 255"),
+        ((), "scenes", ["room"], "str 'room'"),
+        (("scenes", 0), "gate", None, "gate is None"),
         ((), "files", {"../model.onnx": "0" * 64}, "'../model.onnx'"),
         ((), "files", {"model.onnx": "abc"}, "sha256 'abc'"),
     ],
@@ -114,6 +118,13 @@ def test_every_key_must_be_there(tmp_path: Path, plain: dict[str, Any]) -> None:
         without = {name: value for name, value in plain.items() if name != key}
         with pytest.raises(BundleError, match=key):
             read_plain(tmp_path, without)
+
+
+def test_older_bundles_know_nothing_of_contrast(tmp_path: Path, plain: dict[str, Any]) -> None:
+    for part in (plain["input"], plain["scenes"][0]["gate"]):
+        del part["min_contrast"]
+    manifest = read_plain(tmp_path, plain)
+    assert manifest.input.min_contrast == manifest.scenes[0].gate.min_contrast == 0.0
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "key: [unclosed", "\x00", "!!python/object/apply:os.getcwd []"])

@@ -79,3 +79,12 @@ def test_uncertainty_along_a_slanted_axis_counts_in_full() -> None:
     result = gate(covered(covariance), SPEC, BOUNDS)
     assert isinstance(result, Failure)
     assert result.reason is Reason.TOO_UNCERTAIN
+
+
+def test_a_scene_asks_for_the_contrast_that_it_was_trained_with() -> None:
+    spec = replace(SPEC, min_contrast=24.0)
+    assert gate(GOOD, spec, BOUNDS, contrast=24.0) is GOOD
+    result = gate(GOOD, spec, BOUNDS, contrast=23.9)
+    assert isinstance(result, Failure)
+    assert result.reason is Reason.NO_CONTRAST
+    assert result.detail == "contrast is 23.9 grey levels, this scene was trained from 24.0 on"

@@ -90,8 +90,12 @@ def test_the_entry_is_one_the_manifest_reads(fit: SceneFit) -> None:
     assert spec.description == "a lab"
 
 
-def test_images_must_show_half_of_what_the_faintest_did(fit: SceneFit) -> None:
-    assert serving_of([fit], {}, log_zoom=0.1)["min_contrast"] == pytest.approx(0.5 * 20)
+def test_images_must_show_half_of_what_the_faintest_of_their_scene_did(fit: SceneFit) -> None:
+    brighter = Images(**{**vars(fit.scene.train), "images": fit.scene.train.images[:2]})
+    other = replace(fit, scene=SimpleNamespace(**{**vars(fit.scene), "name": "hall", "train": brighter}))
+    serving = serving_of([other, fit], {}, log_zoom=0.1)
+    assert serving["min_contrast"] == pytest.approx(0.5 * 20)
+    assert [scene["gate"]["min_contrast"] for scene in serving["scenes"]] == pytest.approx([0.5 * 40, 0.5 * 20])
 
 
 def test_a_scene_without_a_solved_image_lets_no_pose_pass(fit: SceneFit) -> None:
