@@ -16,9 +16,8 @@ from reloc_ros.bundle.manifest import (
     DeviceSpec,
     Manifest,
     encoder_manifest,
-    read_manifest,
-    write_manifest,
 )
+from reloc_ros.bundle.manifest_file import read_manifest, write_manifest
 from reloc_ros.errors import BundleError
 
 

@@ -11,7 +11,8 @@ from fake_bundles import AS_SOLVED, make_manifest, make_scene
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reloc_ros.bundle.manifest import SCHEMA_VERSION, RaysSpec, read_manifest, write_manifest
+from reloc_ros.bundle.manifest import SCHEMA_VERSION, RaysSpec
+from reloc_ros.bundle.manifest_file import read_manifest, write_manifest
 from reloc_ros.errors import BundleError
 
 if TYPE_CHECKING:

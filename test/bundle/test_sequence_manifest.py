@@ -11,7 +11,8 @@ import yaml
 from fake_bundles import make_manifest, write_truth_bundle
 
 from reloc_ros.bundle.load import Bundle, load_bundle, write_bundle
-from reloc_ros.bundle.manifest import InputSpec, Manifest, SequenceSpec, StateSpec, read_manifest, write_manifest
+from reloc_ros.bundle.manifest import InputSpec, Manifest, SequenceSpec, StateSpec
+from reloc_ros.bundle.manifest_file import read_manifest, write_manifest
 from reloc_ros.errors import BundleError
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from fake_bundles import make_manifest, write_truth_bundle
 from numpy.random import Generator
 
 from reloc_ros.bundle.load import load_bundle, write_bundle
-from reloc_ros.bundle.manifest import Manifest, read_manifest
+from reloc_ros.bundle.manifest import Manifest
+from reloc_ros.bundle.manifest_file import read_manifest
 from reloc_ros.errors import BundleError, RelocError
 from reloc_ros.inference.backend import create_backend
 
