@@ -182,18 +182,16 @@ def markdown(results: Sequence[Result]) -> str:
 
 
 def _mean(result: Result, figure: str) -> float:
-    values = _of_scenes(result, figure)
-    return float(np.mean(values)) if values else float("nan")
+    return float(np.mean(_of_scenes(result, figure)))
 
 
 def _middle(result: Result, figure: str) -> float:
     """Return the median over scenes: one in which most images are rejected is infinite, and must not hide the others."""
-    values = _of_scenes(result, figure)
-    return float(np.median(values)) if values else float("nan")
+    return float(np.median(_of_scenes(result, figure)))
 
 
 def _of_scenes(result: Result, figure: str) -> list[float]:
-    return [scene[figure] for scene in result.scenes.values() if figure in scene]
+    return [scene[figure] for scene in result.scenes.values() if figure in scene] or [float("nan")]
 
 
 def _with_range(values: Sequence[float], digits: int) -> str:
